@@ -1,0 +1,1 @@
+//! Rules that change a graph without changing what it computes, one rule a file.

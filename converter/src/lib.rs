@@ -1,0 +1,3 @@
+//! Distills large teacher models into small int8 students that run bit for bit the same everywhere.
+
+pub mod graph;

@@ -1,0 +1,2 @@
+//! The `limbeck` program: parse, resolve, one match, exit code.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Chips, boards and hosts as data.

@@ -1,0 +1,2 @@
+//! Task runner: `cargo xtask help`.
+fn main() {}
