@@ -1,0 +1,151 @@
+//! Labelled images: where they come from, how they are split, changed and turned into numbers.
+
+mod augment;
+mod cifar;
+mod error;
+mod folder;
+mod normalize;
+pub mod random;
+mod split;
+
+pub use augment::{Augment, Fill, View};
+pub use error::DataError;
+pub use folder::load_image;
+pub use normalize::Normalize;
+pub use split::{Split, split};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// Images of one size with their classes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    /// Height, width and channels of every image.
+    pub shape: [usize; 3],
+    /// All images one after another, each row by row with its channels together.
+    pub pixels: Vec<u8>,
+    /// The class of each image, below the number of classes.
+    pub labels: Vec<u32>,
+    /// The name of each class.
+    pub classes: Vec<String>,
+}
+
+/// Which part of a source is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The images to learn from.
+    Train,
+    /// The images to report on.
+    Test,
+}
+
+/// How a source is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Files of 3073-byte records, plain or `.xz`.
+    Cifar10,
+    /// One folder of images for each class.
+    Folder,
+}
+
+impl Dataset {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Number of bytes of an image.
+    pub fn image_len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The bytes of an image.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let len = self.image_len();
+        &self.pixels[index * len..(index + 1) * len]
+    }
+
+    /// The images of these indices, in this order.
+    pub fn subset(&self, indices: &[usize]) -> Dataset {
+        let mut pixels = Vec::with_capacity(indices.len() * self.image_len());
+        for &index in indices {
+            pixels.extend_from_slice(self.image(index));
+        }
+        let labels = indices.iter().map(|&index| self.labels[index]).collect();
+        Dataset { shape: self.shape, pixels, labels, classes: self.classes.clone() }
+    }
+
+    /// A hash of all images and labels, in hex: names what was cached about them.
+    pub fn hash(&self) -> String {
+        let mut hasher = Sha256::new();
+        for &size in &self.shape {
+            hasher.update((size as u64).to_le_bytes());
+        }
+        hasher.update(&self.pixels);
+        for label in &self.labels {
+            hasher.update(label.to_le_bytes());
+        }
+        crate::data::hex(&hasher.finalize())
+    }
+
+    /// Reads a part of the images at `path`, a folder or a file.
+    ///
+    /// Without a `format` the layout is guessed from the names of the files. `size` (height, width) is what images of
+    /// other sizes are scaled to; without it they are an error. Record files have their own size.
+    ///
+    /// # Errors
+    /// If nothing, or nothing fit for learning, is there, with the file at fault.
+    pub fn load(
+        path: &Path,
+        part: Part,
+        format: Option<Format>,
+        size: Option<[usize; 2]>,
+    ) -> Result<Dataset, DataError> {
+        let format = match format {
+            Some(format) => format,
+            None => guess(path)?,
+        };
+        let data = match format {
+            Format::Cifar10 => cifar::load(path, part)?,
+            Format::Folder => folder::load(path, part, size)?,
+        };
+        data.check(path)?;
+        Ok(data)
+    }
+
+    /// Refuses what nothing can be learned from.
+    fn check(&self, path: &Path) -> Result<(), DataError> {
+        if self.is_empty() {
+            return Err(DataError::Empty { path: path.to_owned() });
+        }
+        let first = self.labels[0];
+        if self.labels.iter().all(|&label| label == first) {
+            let class = self.classes.get(first as usize).cloned().unwrap_or_else(|| first.to_string());
+            return Err(DataError::OneClass { path: path.to_owned(), class, images: self.len() });
+        }
+        Ok(())
+    }
+}
+
+/// The layout of what lies at `path`.
+fn guess(path: &Path) -> Result<Format, DataError> {
+    if cifar::looks_like(path)? {
+        Ok(Format::Cifar10)
+    } else if path.is_dir() {
+        Ok(Format::Folder)
+    } else {
+        Err(DataError::UnknownFormat { path: path.to_owned() })
+    }
+}
+
+/// Lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,301 @@
+//! Residual networks (He et al. 2015) for small and large images, all from one description.
+
+use super::{Family, Task};
+use crate::data::random::{Purpose, stream};
+use crate::graph::{Dim, Graph, Op, ShapeError, Tensor, Unary, ValueId, Window};
+use rand::RngExt;
+
+/// How the network begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stem {
+    /// A 3x3 convolution at full resolution, for small images.
+    Small,
+    /// A 7x7 convolution and a 3x3 max pool, both of stride 2, for ImageNet-like images.
+    Large,
+}
+
+/// What a residual block computes beside its shortcut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// 1x1, 3x3 (with the stride), and 1x1 to four times the width.
+    Bottleneck,
+}
+
+/// How a shortcut passes a change of shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortcut {
+    /// Every second pixel, and zero channels on both sides (option A of the paper): no weights.
+    Pad,
+    /// A 1x1 convolution with normalization (option B).
+    Conv,
+}
+
+/// The description of a residual network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResNet {
+    /// How it begins.
+    pub stem: Stem,
+    /// What its blocks are.
+    pub block: Block,
+    /// How its shortcuts change shape.
+    pub shortcut: Shortcut,
+    /// Channels of the stem, and of the stages (inside the blocks).
+    pub widths: Vec<usize>,
+    /// Blocks of each stage; every stage but the first halves the resolution.
+    pub depths: Vec<usize>,
+}
+
+/// Epsilon of every normalization, as PyTorch's default.
+const BN_EPS: f32 = 1e-5;
+
+/// The sizes that have a name: name, what it is, description.
+fn named() -> Vec<(&'static str, &'static str, ResNet)> {
+    let small = |width: usize, depth: usize, shortcut| ResNet {
+        stem: Stem::Small,
+        block: Block::Basic,
+        shortcut,
+        widths: vec![width, 2 * width, 4 * width],
+        depths: vec![depth; 3],
+    };
+    let large = |block, depths: [usize; 4]| ResNet {
+        stem: Stem::Large,
+        block,
+        shortcut: Shortcut::Conv,
+        widths: vec![64, 128, 256, 512],
+        depths: depths.to_vec(),
+    };
+    vec![
+        ("resnet8", "MLPerf Tiny image classification: 16/32/64 channels", small(16, 1, Shortcut::Conv)),
+        ("resnet8-40", "MLPerf Tiny IC02: 40/80/160 channels", small(40, 1, Shortcut::Conv)),
+        ("resnet20", "CIFAR, 16/32/64 channels, padded shortcuts", small(16, 3, Shortcut::Pad)),
+        ("resnet32", "CIFAR, 16/32/64 channels, padded shortcuts", small(16, 5, Shortcut::Pad)),
+        ("resnet44", "CIFAR, 16/32/64 channels, padded shortcuts", small(16, 7, Shortcut::Pad)),
+        ("resnet56", "CIFAR, 16/32/64 channels, padded shortcuts", small(16, 9, Shortcut::Pad)),
+        ("resnet18", "ImageNet, basic blocks", large(Block::Basic, [2, 2, 2, 2])),
+        ("resnet34", "ImageNet, basic blocks", large(Block::Basic, [3, 4, 6, 3])),
+        ("resnet50", "ImageNet, bottleneck blocks", large(Block::Bottleneck, [3, 4, 6, 3])),
+    ]
+}
+
+/// The family of all named residual networks.
+pub struct ResNets;
+
+impl Family for ResNets {
+    fn name(&self) -> &'static str {
+        "resnet"
+    }
+
+    fn sizes(&self) -> Vec<(&'static str, &'static str)> {
+        named().into_iter().map(|(name, what, _)| (name, what)).collect()
+    }
+
+    fn build(&self, size: &str, task: &Task, seed: u64) -> Option<Result<Graph, ShapeError>> {
+        let (name, _, net) = named().into_iter().find(|(name, ..)| *name == size)?;
+        Some(net.build(name, task, seed))
+    }
+}
+
+impl ResNet {
+    /// The network, with weights drawn uniformly by He's rule from `seed`.
+    ///
+    /// Parameters bear the names that torchvision (large stem) and the well-known CIFAR networks (small stem) use.
+    ///
+    /// # Errors
+    /// If the images are too small for it.
+    pub fn build(&self, name: &str, task: &Task, seed: u64) -> Result<Graph, ShapeError> {
+        let mut b = Builder { graph: Graph::new(name), seed };
+        let [height, width, channels] = task.image;
+        let image = b.graph.input("image", [1, height, width, channels]);
+        let mut x = self.stem(&mut b, image)?;
+        for (stage, (&width, &depth)) in self.widths.iter().zip(&self.depths).enumerate() {
+            for block in 0..depth {
+                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                x = self.block(&mut b, &format!("layer{}.{block}", stage + 1), x, width, stride)?;
+            }
+        }
+        let pooled = b.graph.add("avgpool", Op::GlobalAvgPool, &[x])?;
+        let flat = b.graph.add("flatten", Op::Reshape(vec![Dim::Same(0), Dim::Rest]), &[pooled])?;
+        let head = if self.stem == Stem::Small { "linear" } else { "fc" };
+        let logits = b.linear(head, flat, task.classes)?;
+        b.graph.outputs = vec![logits];
+        Ok(b.graph)
+    }
+
+    fn stem(&self, b: &mut Builder, image: ValueId) -> Result<ValueId, ShapeError> {
+        let width = self.widths.first().copied().unwrap_or(0);
+        let (kernel, stride) = if self.stem == Stem::Small { (3, 1) } else { (7, 2) };
+        let x = b.conv_bn("conv1", "bn1", image, width, Window::square(kernel, stride, kernel / 2))?;
+        let x = b.relu("relu", x)?;
+        match self.stem {
+            Stem::Small => Ok(x),
+            Stem::Large => b.graph.add("maxpool", Op::MaxPool(Window::square(3, 2, 1)), &[x]),
+        }
+    }
+
+    fn block(
+        &self,
+        b: &mut Builder,
+        name: &str,
+        x: ValueId,
+        width: usize,
+        stride: usize,
+    ) -> Result<ValueId, ShapeError> {
+        let layers = match self.block {
+            Block::Basic => vec![(width, Window::square(3, stride, 1)), (width, Window::square(3, 1, 1))],
+            Block::Bottleneck => vec![
+                (width, Window::square(1, 1, 0)),
+                (width, Window::square(3, stride, 1)),
+                (4 * width, Window::square(1, 1, 0)),
+            ],
+        };
+        let out = layers[layers.len() - 1].0;
+        let mut y = x;
+        for (i, (channels, window)) in layers.iter().enumerate() {
+            if i > 0 {
+                y = b.relu(&format!("{name}.relu{i}"), y)?;
+            }
+            let (conv, bn) = (format!("{name}.conv{}", i + 1), format!("{name}.bn{}", i + 1));
+            y = b.conv_bn(&conv, &bn, y, *channels, *window)?;
+        }
+        let same = stride == 1 && b.channels(x) == out;
+        let shortcut = if same { x } else { self.shortcut(b, name, x, out, stride)? };
+        let sum = b.graph.add(format!("{name}.add"), Op::Add, &[y, shortcut])?;
+        b.relu(&format!("{name}.relu"), sum)
+    }
+
+    fn shortcut(
+        &self,
+        b: &mut Builder,
+        name: &str,
+        x: ValueId,
+        out: usize,
+        stride: usize,
+    ) -> Result<ValueId, ShapeError> {
+        match self.shortcut {
+            Shortcut::Conv => {
+                let name = format!("{name}.{}", if self.stem == Stem::Small { "shortcut" } else { "downsample" });
+                b.conv_bn(&format!("{name}.0"), &format!("{name}.1"), x, out, Window::square(1, stride, 0))
+            }
+            Shortcut::Pad => {
+                let mut y = x;
+                for (axis, side) in [(1, "rows"), (2, "columns")] {
+                    let len = b.graph.shape(y)[axis].div_ceil(stride);
+                    let slice = Op::Slice { axis, start: 0, step: stride, len };
+                    y = b.graph.add(format!("{name}.shortcut.{side}"), slice, &[y])?;
+                }
+                let missing = out.saturating_sub(b.channels(y));
+                let sides = (missing / 2, missing - missing / 2);
+                let pad = Op::Pad { pads: vec![(0, 0), (0, 0), (0, 0), sides], value: 0.0 };
+                b.graph.add(format!("{name}.shortcut"), pad, &[y])
+            }
+        }
+    }
+}
+
+/// A graph being built, with the seed of its weights.
+struct Builder {
+    graph: Graph,
+    seed: u64,
+}
+
+impl Builder {
+    fn channels(&self, x: ValueId) -> usize {
+        self.graph.shape(x).last().copied().unwrap_or(0)
+    }
+
+    /// Uniform numbers of variance `gain / fan_in`, the same on every machine (no transcendental function is involved).
+    fn draw(&mut self, name: &str, shape: Vec<usize>, gain: f32) -> ValueId {
+        let fan_in: usize = shape[1..].iter().product();
+        let bound = (3.0 * gain / fan_in as f32).sqrt();
+        let mut rng = stream(self.seed, Purpose::Weights, self.graph.values.len() as u64, 0);
+        let data = (0..shape.iter().product()).map(|_| bound * (2.0 * rng.random::<f32>() - 1.0)).collect();
+        self.graph.add_param(name, Tensor::new(shape, data))
+    }
+
+    fn conv_bn(&mut self, conv: &str, bn: &str, x: ValueId, out: usize, window: Window) -> Result<ValueId, ShapeError> {
+        let [rows, columns] = window.kernel;
+        // He's rule (He et al. 2015b): variance 2 / fan_in keeps the scale of activations through a ReLU.
+        let weight = self.draw(&format!("{conv}.weight"), vec![out, rows, columns, self.channels(x)], 2.0);
+        let y = self.graph.add(conv, Op::Conv2d { window, groups: 1 }, &[x, weight])?;
+        let [gamma, beta, mean, variance] =
+            [("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)]
+                .map(|(field, value)| self.graph.add_param(format!("{bn}.{field}"), Tensor::full([out], value)));
+        self.graph.add(bn, Op::BatchNorm { eps: BN_EPS }, &[y, gamma, beta, mean, variance])
+    }
+
+    fn relu(&mut self, name: &str, x: ValueId) -> Result<ValueId, ShapeError> {
+        self.graph.add(name, Op::Unary(Unary::Relu), &[x])
+    }
+
+    fn linear(&mut self, name: &str, x: ValueId, out: usize) -> Result<ValueId, ShapeError> {
+        let weight = self.draw(&format!("{name}.weight"), vec![out, self.channels(x)], 1.0 / 3.0);
+        let bias = self.graph.add_param(format!("{name}.bias"), Tensor::zeros([out]));
+        self.graph.add(name, Op::Linear, &[x, weight, bias])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(name: &str, image: usize, classes: usize) -> Graph {
+        ResNets.build(name, &Task { image: [image, image, 3], classes }, 7).unwrap().unwrap()
+    }
+
+    /// Learned parameters alone, without running statistics.
+    fn learned(graph: &Graph) -> usize {
+        let is_statistic = |name: &str| name.contains("running_");
+        graph.params().filter(|(id, _)| !is_statistic(&graph.value(*id).name)).map(|(_, t)| t.len()).sum()
+    }
+
+    #[test]
+    fn parameter_counts_are_those_of_the_papers() {
+        let rows = [
+            ("resnet8", 32, 10, 78_042),
+            ("resnet20", 32, 10, 269_722),
+            ("resnet32", 32, 10, 464_154),
+            ("resnet44", 32, 10, 658_586),
+            ("resnet56", 32, 10, 853_018),
+            ("resnet18", 224, 1000, 11_689_512),
+            ("resnet34", 224, 1000, 21_797_672),
+            ("resnet50", 224, 1000, 25_557_032),
+        ];
+        for (name, image, classes, count) in rows {
+            assert_eq!(learned(&build(name, image, classes)), count, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_torch() {
+        let has = |graph: &Graph, names: &[&str]| {
+            for name in names {
+                assert!(graph.find(name).is_some(), "{name} in {}", graph.name);
+            }
+        };
+        has(
+            &build("resnet8", 32, 10),
+            &["layer2.0.shortcut.0.weight", "layer2.0.shortcut.1.running_var", "linear.bias"],
+        );
+        has(&build("resnet56", 32, 10), &["conv1.weight", "bn1.running_mean", "layer3.8.bn2.bias", "linear.weight"]);
+        has(&build("resnet50", 64, 10), &["layer1.0.downsample.0.weight", "layer4.2.conv3.weight", "fc.weight"]);
+    }
+
+    #[test]
+    fn resolution_halves_at_each_stage() {
+        let graph = build("resnet8", 32, 10);
+        let shape = |name: &str| graph.shape(graph.find(name).unwrap()).to_vec();
+        assert_eq!(shape("layer1.0.relu"), [1, 32, 32, 16]);
+        assert_eq!(shape("layer2.0.relu"), [1, 16, 16, 32]);
+        assert_eq!(shape("layer3.0.relu"), [1, 8, 8, 64]);
+    }
+
+    #[test]
+    fn a_seed_fixes_the_weights() {
+        let task = Task { image: [32, 32, 3], classes: 10 };
+        let of = |seed| ResNets.build("resnet8", &task, seed).unwrap().unwrap();
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+    }
+}
