@@ -3,3 +3,4 @@
 pub mod data;
 pub mod families;
 pub mod graph;
+pub mod ops;

@@ -87,6 +87,19 @@ pub enum Unary {
 }
 
 impl Unary {
+    /// The function's name, as in dumps and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unary::Relu => "Relu",
+            Unary::Clip { .. } => "Clip",
+            Unary::LeakyRelu { .. } => "LeakyRelu",
+            Unary::HardSwish => "HardSwish",
+            Unary::HardSigmoid { .. } => "HardSigmoid",
+            Unary::Sigmoid => "Sigmoid",
+            Unary::Tanh => "Tanh",
+        }
+    }
+
     /// The function itself.
     pub fn apply(self, x: f32) -> f32 {
         match self {

@@ -1,0 +1,19 @@
+//! The host half of each operator: what it computes on floats, in plain loops that serve as the specification.
+//!
+//! Files carry the same names as those of the runtime's operators. Every `reference` function takes tensors whose shapes
+//! [`Graph`](crate::graph::Graph) has checked, sums in `f64` and rounds once, so that a fast executor is compared with
+//! the exact result and not with another order of summation.
+
+pub mod add;
+pub mod batchnorm;
+pub mod concat;
+pub mod conv2d;
+pub mod layout;
+pub mod linear;
+pub mod lut;
+pub mod matmul;
+pub mod mul;
+pub mod pad;
+pub mod pool;
+pub mod reference;
+pub mod softmax;
