@@ -1,0 +1,108 @@
+//! The list of kernel tables and what a planner must know of each, as plain data on every host.
+
+use super::{Kernels, Layout};
+use crate::ops::{Conv2d, Depthwise, Linear};
+
+/// THE list of instruction sets, weakest first: the last that this CPU has and that reads a file's layout is the one that runs it.
+///
+/// A line is: variant, name, layout, scratch rules, `[where its module is compiled]`, function that probes the CPU.
+/// Everything else (the enum, `Kernels::for_isa`, the contract suite, the benchmarks, the planner's choices) follows from the line.
+macro_rules! for_each_isa {
+    ($each:ident) => {
+        $each! {
+            /// Plain Rust: the specification. Reads every layout.
+            Scalar "scalar" Layout::PLAIN, Scratch::NONE, [all()] super::scalar::table;
+        }
+    };
+}
+
+/// Bytes of working memory that a table's kernels want, op by op. A rule sees only shapes and layout, never data.
+#[derive(Clone, Copy)]
+pub struct Scratch {
+    /// For a convolution.
+    pub conv2d: fn(&Conv2d<'_>) -> usize,
+    /// For a depthwise convolution.
+    pub depthwise: fn(&Depthwise<'_>) -> usize,
+    /// For a fully connected layer.
+    pub linear: fn(&Linear<'_>) -> usize,
+}
+
+impl Scratch {
+    /// No working memory for any op.
+    pub const NONE: Scratch = Scratch { conv2d: |_| 0, depthwise: |_| 0, linear: |_| 0 };
+}
+
+macro_rules! define_isa {
+    ($($(#[$doc:meta])* $name:ident $text:literal $layout:expr, $scratch:expr, [$where:meta] $table:path;)*) => {
+        /// An instruction set that has a table of kernels.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Isa {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Isa {
+            /// All of them, weakest first, whether this CPU has them or not.
+            pub const ALL: &'static [Isa] = &[$(Isa::$name),*];
+
+            /// The name that commands and target files use.
+            pub const fn name(self) -> &'static str {
+                match self { $(Isa::$name => $text,)* }
+            }
+
+            /// The order of weights that its kernels read.
+            pub const fn layout(self) -> Layout {
+                match self { $(Isa::$name => $layout,)* }
+            }
+
+            /// Working memory of its kernels.
+            pub const fn scratch(self) -> Scratch {
+                match self { $(Isa::$name => $scratch,)* }
+            }
+        }
+
+        impl Kernels {
+            /// The table of `isa`, if it was compiled in and this CPU can run it.
+            pub fn for_isa(isa: Isa) -> Option<&'static Kernels> {
+                match isa {
+                    $(
+                        #[cfg($where)]
+                        Isa::$name => $table(),
+                        #[cfg(not($where))]
+                        Isa::$name => None,
+                    )*
+                }
+            }
+        }
+    };
+}
+
+for_each_isa!(define_isa);
+
+impl Isa {
+    /// The instruction set called `name`.
+    pub fn by_name(name: &str) -> Option<Isa> {
+        Isa::ALL.iter().copied().find(|isa| isa.name() == name)
+    }
+
+    /// Whether its kernels read weights in this order.
+    pub fn reads(self, layout: Layout) -> bool {
+        self == Isa::Scalar || self.layout() == layout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Order;
+
+    #[test]
+    fn names_find_their_isa_and_layouts_are_valid() {
+        for &isa in Isa::ALL {
+            assert_eq!(Isa::by_name(isa.name()), Some(isa));
+            let Layout { n, k, order, input_offset } = isa.layout();
+            assert_eq!(Layout::new(n, k, order as u8, input_offset), Some(isa.layout()), "{}", isa.name());
+        }
+        assert_eq!(Isa::by_name("z80"), None);
+        assert_eq!(Isa::Scalar.layout().order, Order::KMinor);
+    }
+}

@@ -1,0 +1,130 @@
+//! The order of weights in a model file, as numbers that host and device share.
+
+/// Order of the `n * k` bytes of one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Order {
+    /// `[n][k]`: the `k` neighbouring products of one output channel lie together.
+    KMinor = 0,
+    /// `[n][k]` with elements 1 and 2 of every four exchanged (`k` a multiple of 4): splitting a word into even and odd
+    /// bytes then gives the products 0, 1 and 2, 3 as pairs.
+    KMinorPairs = 1,
+    /// `[k][n]`: the `n` output channels of one product lie together.
+    NMinor = 2,
+}
+
+/// How the weights of a convolution or a linear layer lie in memory.
+///
+/// Output channels come in panels of `n`; products come in rows (one for each kernel row, `kernel columns * input channels`
+/// long, a linear layer has one), each row padded with zeros to a multiple of `k`:
+/// `[panels][rows][padded row / k][n * k]`, the last by [`Order`]. Missing channels of the last panel are zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Layout {
+    /// Output channels in a panel, 1..=64.
+    pub n: u8,
+    /// Products in a group, 1..=16.
+    pub k: u8,
+    /// Order within a group of `n * k` bytes.
+    pub order: Order,
+    /// 0, or 128 if the kernels add 128 to each input to make it unsigned; the biases have it folded in.
+    pub input_offset: u8,
+}
+
+impl Layout {
+    /// `[out][rows][row]`, nothing padded.
+    pub const PLAIN: Layout = Layout { n: 1, k: 1, order: Order::KMinor, input_offset: 0 };
+
+    /// A layout from the numbers in a file; `None` if no layout has them.
+    pub const fn new(n: u8, k: u8, order: u8, input_offset: u8) -> Option<Layout> {
+        let order = match order {
+            0 => Order::KMinor,
+            1 if k.is_multiple_of(4) => Order::KMinorPairs,
+            2 => Order::NMinor,
+            _ => return None,
+        };
+        if n == 0 || n > 64 || k == 0 || k > 16 || (input_offset != 0 && input_offset != 128) {
+            return None;
+        }
+        Some(Layout { n, k, order, input_offset })
+    }
+
+    /// Bytes of a group.
+    pub const fn group(self) -> usize {
+        self.n as usize * self.k as usize
+    }
+
+    /// A row's length with its padding.
+    pub const fn padded_row(self, row_len: usize) -> usize {
+        row_len.div_ceil(self.k as usize).saturating_mul(self.k as usize)
+    }
+
+    /// Number of output channels with the padding of the last panel: also the length of bias, multiplier and shift arrays.
+    pub const fn padded_channels(self, out: usize) -> usize {
+        out.div_ceil(self.n as usize).saturating_mul(self.n as usize)
+    }
+
+    /// Bytes of the weights of `out` channels with `rows` rows of `row_len` products.
+    pub const fn weight_bytes(self, out: usize, rows: usize, row_len: usize) -> usize {
+        self.padded_channels(out).saturating_mul(rows).saturating_mul(self.padded_row(row_len))
+    }
+
+    /// Where the weight of channel `o`, row `row`, product `i` lies.
+    #[inline]
+    pub const fn index(self, rows: usize, row_len: usize, o: usize, row: usize, i: usize) -> usize {
+        let [n, k] = [self.n as usize, self.k as usize];
+        let [lane, step] = [o % n, i % k];
+        let group = (o / n * rows + row) * row_len.div_ceil(k) + i / k;
+        group * n * k
+            + match self.order {
+                Order::KMinor => lane * k + step,
+                Order::KMinorPairs => lane * k + (step & !3 | (step & 1) << 1 | step >> 1 & 1),
+                Order::NMinor => step * n + lane,
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_weight_has_a_place_of_its_own() {
+        for (n, k, order) in [(1, 1, 0), (16, 4, 0), (2, 4, 1), (2, 2, 2), (4, 8, 1), (3, 5, 2)] {
+            let layout = Layout::new(n, k, order, 0).unwrap();
+            for (out, rows, row_len) in [(1, 1, 1), (16, 3, 9), (17, 3, 48), (5, 1, 64), (3, 2, 7)] {
+                let mut seen = [false; 8192];
+                let bytes = layout.weight_bytes(out, rows, row_len);
+                for o in 0..out {
+                    for row in 0..rows {
+                        for i in 0..row_len {
+                            let at = layout.index(rows, row_len, o, row, i);
+                            assert!(at < bytes && !seen[at], "{layout:?} {out} {rows} {row_len}: {o} {row} {i}");
+                            seen[at] = true;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn places_checked_by_hand() {
+        let panels = Layout { n: 16, k: 4, order: Order::KMinor, input_offset: 128 };
+        // Second panel, second of three rows of 9 (padded to 12) products, element 5 = group 1, step 1.
+        assert_eq!(panels.index(3, 9, 18, 1, 5), ((3 + 1) * 3 + 1) * 64 + 2 * 4 + 1);
+        assert_eq!(panels.weight_bytes(18, 3, 9), 32 * 3 * 12);
+        let pairs = Layout { n: 1, k: 4, order: Order::KMinorPairs, input_offset: 0 };
+        assert_eq!([0, 1, 2, 3, 4].map(|i| pairs.index(1, 8, 0, 0, i)), [0, 2, 1, 3, 4]);
+        let columns = Layout { n: 2, k: 2, order: Order::NMinor, input_offset: 0 };
+        assert_eq!([(0, 0), (1, 0), (0, 1), (1, 1)].map(|(o, i)| columns.index(1, 2, o, 0, i)), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn numbers_of_no_layout_are_refused() {
+        for (n, k, order, offset) in
+            [(0, 1, 0, 0), (65, 1, 0, 0), (1, 0, 0, 0), (1, 17, 0, 0), (1, 2, 1, 0), (1, 1, 3, 0), (1, 1, 0, 1)]
+        {
+            assert_eq!(Layout::new(n, k, order, offset), None);
+        }
+    }
+}

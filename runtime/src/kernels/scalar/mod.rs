@@ -1,0 +1,31 @@
+//! The specification: every op in plain Rust, short and obvious; all other tables must equal it byte for byte.
+
+mod conv;
+mod depthwise;
+mod eltwise;
+mod pool;
+mod softmax;
+
+use super::{Isa, Kernels};
+
+/// Scalar kernels; other tables start as a copy.
+pub static TABLE: Kernels = KERNELS;
+
+/// The same as a constant, for `..KERNELS` in other tables.
+pub const KERNELS: Kernels = Kernels {
+    isa: Isa::Scalar,
+    conv2d: conv::conv2d,
+    depthwise: depthwise::depthwise,
+    linear: conv::linear,
+    add: eltwise::add,
+    mul: eltwise::mul,
+    lut: eltwise::lut,
+    max_pool: pool::max_pool,
+    avg_pool: pool::avg_pool,
+    softmax: softmax::softmax,
+};
+
+/// Always there.
+pub(crate) fn table() -> Option<&'static Kernels> {
+    Some(&TABLE)
+}

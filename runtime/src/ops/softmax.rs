@@ -1,0 +1,36 @@
+//! Probabilities from scores, row by row, with integers only.
+
+use crate::quant::EXP2;
+
+/// Softmax of rows of `len` values; the output has scale 1/256 and zero point -128. See [`crate::quant`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Softmax {
+    /// Values in a row; at most 65,535.
+    pub len: usize,
+    /// `round(input scale * log2(e) * 2^16)`, at most 2^24.
+    pub step: u32,
+}
+
+impl Softmax {
+    /// `2^15 * exp(-scale * distance)` for a value `distance` (0..=255) below the largest of its row.
+    #[inline(always)]
+    pub const fn exponential(self, distance: u8) -> u32 {
+        let t = (distance as u32).wrapping_mul(self.step).wrapping_add(128) >> 8;
+        let whole = if t >> 8 > 31 { 31 } else { t >> 8 };
+        EXP2[(t & 255) as usize] as u32 >> whole
+    }
+
+    /// `floor(2^46 / sum)` for the sum of a row's exponentials, which is at least 2^15.
+    #[inline(always)]
+    pub const fn reciprocal(sum: u32) -> u32 {
+        // A whole row holds at least the exponential of its own maximum, 2^15; the bound keeps the quotient in 32 bits.
+        ((1u64 << 46) / if sum < 1 << 15 { 1 << 15 } else { sum as u64 }) as u32
+    }
+
+    /// The stored probability of a value with this exponential.
+    #[inline(always)]
+    pub const fn probability(exponential: u32, reciprocal: u32) -> i8 {
+        let p = (exponential as u64 * reciprocal as u64 + (1 << 37)) >> 38;
+        (if p > 255 { 255 } else { p as i32 } - 128) as i8
+    }
+}

@@ -1,0 +1,100 @@
+//! Where a convolution or a pool looks: kernel, stride, dilation and padding, as numbers of rows and columns.
+
+use core::iter::StepBy;
+use core::ops::Range;
+
+use crate::tensor::Shape;
+
+/// Geometry of a sliding window; each pair is rows, then columns.
+///
+/// Padding below and to the right is not stated: it is whatever the output's size makes the last windows reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Taps; at least 1.
+    pub kernel: [usize; 2],
+    /// Distance between neighbouring outputs; at least 1.
+    pub stride: [usize; 2],
+    /// Distance between neighbouring taps; 1 is dense.
+    pub dilation: [usize; 2],
+    /// Rows above and columns to the left of the image.
+    pub pad: [usize; 2],
+}
+
+impl Window {
+    /// One pixel at a time.
+    pub const UNIT: Window = Window { kernel: [1; 2], stride: [1; 2], dilation: [1; 2], pad: [0; 2] };
+
+    /// A square, dense window.
+    pub const fn square(kernel: usize, stride: usize, pad: usize) -> Self {
+        Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], pad: [pad; 2] }
+    }
+
+    /// Whether the window makes this output of this input: nothing is zero or beyond 65,535, each window begins at or above
+    /// and left of the image's last pixel, and the first reaches the image.
+    ///
+    /// Then no computation of a position can overflow, even where `usize` has 32 bits.
+    pub const fn relates(&self, input: Shape, output: Shape) -> bool {
+        self.relates_axis(0, input.height, output.height) && self.relates_axis(1, input.width, output.width)
+    }
+
+    const fn relates_axis(&self, axis: usize, input: usize, output: usize) -> bool {
+        const LIMIT: usize = u16::MAX as usize;
+        let [kernel, stride, dilation, pad] =
+            [self.kernel[axis], self.stride[axis], self.dilation[axis], self.pad[axis]];
+        if kernel == 0 || stride == 0 || dilation == 0 || input == 0 || output == 0 {
+            return false;
+        }
+        // 65,535 squared still fits 32 bits.
+        if kernel > LIMIT || stride > LIMIT || dilation > LIMIT || pad > LIMIT || input > LIMIT || output > LIMIT {
+            return false;
+        }
+        let [last, reach] = [(output - 1) * stride, (kernel - 1) * dilation];
+        last <= LIMIT * 2 && reach < LIMIT && pad <= reach && last < input + pad
+    }
+
+    /// Number of taps.
+    pub const fn taps(&self) -> usize {
+        self.kernel[0].saturating_mul(self.kernel[1])
+    }
+
+    /// Whether one output pixel is made from one input pixel at the same place, so that rows need no distinction.
+    pub fn is_unit(&self) -> bool {
+        *self == Window::UNIT
+    }
+
+    /// The taps of `axis` (0 rows, 1 columns) that lie inside an image of `size` for output number `out`.
+    #[inline]
+    pub fn inside(&self, axis: usize, out: usize, size: usize) -> Range<usize> {
+        let [start, pad, step] = [out * self.stride[axis], self.pad[axis], self.dilation[axis]];
+        let first = pad.saturating_sub(start).div_ceil(step);
+        let end = (size + pad).saturating_sub(start).div_ceil(step).min(self.kernel[axis]);
+        first.min(end)..end
+    }
+
+    /// The row or column of the image that tap `tap` of output number `out` reads; meaningful for taps that are [`inside`](Self::inside).
+    #[inline]
+    pub const fn read(&self, axis: usize, out: usize, tap: usize) -> usize {
+        (out * self.stride[axis] + tap * self.dilation[axis]).wrapping_sub(self.pad[axis])
+    }
+
+    /// The rows or columns of the image that output number `out` reads.
+    #[inline]
+    pub fn under(&self, axis: usize, out: usize, size: usize) -> StepBy<Range<usize>> {
+        let taps = self.inside(axis, out, size);
+        let first = self.read(axis, out, taps.start);
+        let step = self.dilation[axis];
+        // Empty for no taps; else up to just past the last of them.
+        let end = if taps.is_empty() { first } else { first + (taps.len() - 1) * step + 1 };
+        (first..end).step_by(step)
+    }
+
+    /// The smallest output that sees the whole image, given padding below and to the right; `None` if the window does not fit.
+    pub fn output(&self, input: Shape, after: [usize; 2], channels: usize) -> Option<Shape> {
+        let size = |axis: usize, input: usize| {
+            let reach = self.dilation[axis].checked_mul(self.kernel[axis].checked_sub(1)?)?.checked_add(1)?;
+            let room = input.checked_add(self.pad[axis])?.checked_add(after[axis])?.checked_sub(reach)?;
+            Some(room.checked_div(self.stride[axis])? + 1)
+        };
+        Some(Shape::new(size(0, input.height)?, size(1, input.width)?, channels))
+    }
+}

@@ -1,0 +1,145 @@
+//! The integer contract, version 1: every operation on numbers that a run performs, so that all devices give equal bytes.
+//!
+//! Whoever follows this page can compute every model file to the same bytes. `>>` is an arithmetic shift (floor), sums are
+//! taken modulo 2^32 where not said otherwise (the converter proves that they do not wrap), `clamp(v, lo, hi)` is
+//! `min(max(v, lo), hi)`.
+//!
+//! **Values.** A tensor of real numbers `r` is stored as int8 `q` with one scale and one zero point: `r = scale * (q - zero)`.
+//! Weights are int8 in `[-127, 127]`, zero point 0, one scale for each output channel. Scales are known to the host
+//! only: in the file they have become multipliers and shifts.
+//!
+//! **Sums of products** (convolution, depthwise, linear). `acc = bias[o] + sum((x + offset) * w)` in 32 bits, over all taps of the
+//! window. A tap outside the image reads `x = input_zero`. `bias` already holds `-(input_zero + offset) * sum(w)`. `offset` is 0, or
+//! 128 where the weights' layout says so (then `x + 128` is an unsigned byte); depthwise always has 0.
+//!
+//! **Requantize** ([`rescale`], [`Output::requantize`]). With multiplier `m` in `[2^30, 2^31)` and a shift byte that holds
+//! `right` in 1..=30 (bits 0 to 4) and `left` in 0..=7 (bits 5 to 7), and with `s = 32 + right`:
+//!
+//! ```text
+//! q = clamp(zero + (((acc << left) * m + 2^(s-1)) >> s), lo, hi)        the product in 64 bits
+//! ```
+//!
+//! One rounding, ties toward plus infinity; the real factor is `m * 2^(left - s)`. Because `right >= 1` the same value is
+//! `(high + 2^(right-1)) >> right` with `high` the upper 32 bits of the product (the floors compose), so one
+//! high multiply, one addition and one shift do it on every core. Factors of 0.25 and more need `left > 0`; the converter proves
+//! that `acc << left` fits 32 bits.
+//!
+//! **Add** ([`crate::ops::Add`]). `q = clamp((a * m0 + b * m1 + bias) >> shift, lo, hi)`, 16-bit multipliers, `shift` in 1..=22, all in 32 bits.
+//! `bias` holds `-zero_a * m0 - zero_b * m1 + (zero_out << shift) + 2^(shift-1)`.
+//! A residual fused into a convolution is exactly this, with `a` the convolution's own int8 result.
+//!
+//! **Mul** ([`crate::ops::Mul`]). `requantize((a - zero_a) * (b - zero_b))`.
+//!
+//! **Unary functions** ([`crate::ops::Lut`]). `q = table[x as u8]`: entry 0 is the value at 0, 127 at 127, 128 at -128, 255 at -1.
+//!
+//! **Max pool**: the largest value under the window; taps outside the image do not count.
+//!
+//! **Average pool** ([`crate::ops::AvgPool`]). `acc` is the sum of `x - input_zero` over the `n` taps inside the image, exact; it is
+//! requantized with the only multiplier there is, or, where padding does not count in the mean, with multiplier number `n - 1`.
+//!
+//! **Softmax** ([`crate::ops::Softmax`]) of a row: with `d = max(x) - x`, `t = (d * step + 128) >> 8` (unsigned 32 bits, at most 2^24),
+//! `e = EXP2[t & 255] >> min(t >> 8, 31)` ([`EXP2`]), `sum` of all `e` (exact), `r = floor(2^46 / sum)`:
+//! `q = min((e * r + 2^37) >> 38, 255) - 128`. So the output's scale is 1/256 and its zero point -128.
+
+/// Version of the contract that this page states; a model file names the version that it was made for.
+pub const CONTRACT_VERSION: u16 = 1;
+
+/// Smallest multiplier of [`rescale`]; the largest is `i32::MAX`.
+pub const MIN_MULTIPLIER: i32 = 1 << 30;
+
+/// Largest right shift beyond 32 bits.
+pub const MAX_RIGHT: u8 = 30;
+
+/// Largest left shift.
+pub const MAX_LEFT: u8 = 7;
+
+/// Puts a right shift (1..=30, beyond 32 bits) and a left shift (0..=7) into the byte that [`rescale`] reads; `None` out of range.
+pub const fn shift_byte(right: u8, left: u8) -> Option<u8> {
+    if right >= 1 && right <= MAX_RIGHT && left <= MAX_LEFT { Some(right | left << 5) } else { None }
+}
+
+/// Whether a multiplier and a shift byte are in the contract's ranges.
+pub const fn is_rescale(multiplier: i32, shift: u8) -> bool {
+    multiplier >= MIN_MULTIPLIER && shift & 31 >= 1 && shift & 31 <= MAX_RIGHT
+}
+
+/// `acc * multiplier * 2^(left - 32 - right)`, rounded once, ties toward plus infinity.
+#[inline(always)]
+pub const fn rescale(acc: i32, multiplier: i32, shift: u8) -> i32 {
+    let right = (shift & 31) as u32;
+    let product = (acc << (shift >> 5)) as i64 * multiplier as i64;
+    let high = (product >> 32) as i32;
+    // `high` is below 2^30 in magnitude and the rounding term at most 2^29; wrapping only says that nothing can panic here.
+    high.wrapping_add(1i32.wrapping_shl(right.wrapping_sub(1))).wrapping_shr(right)
+}
+
+/// What becomes of a rescaled sum: zero point and clamp of the tensor that an op writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Zero point.
+    pub zero: i8,
+    /// Smallest value, -128 or what an activation allows.
+    pub lo: i8,
+    /// Largest value, 127 or what an activation allows; not below `lo`.
+    pub hi: i8,
+}
+
+impl Output {
+    /// The full range of int8 about `zero`.
+    pub const fn full(zero: i8) -> Self {
+        Output { zero, lo: i8::MIN, hi: i8::MAX }
+    }
+
+    /// `v` limited to `lo..=hi`.
+    #[inline(always)]
+    pub const fn clamp(self, v: i32) -> i8 {
+        // The lower bound is applied first: that is the order of the contract, also for bounds that cross.
+        let v = if v < self.lo as i32 { self.lo as i32 } else { v };
+        (if v > self.hi as i32 { self.hi as i32 } else { v }) as i8
+    }
+
+    /// From a 32-bit sum to the stored byte.
+    #[inline(always)]
+    pub const fn requantize(self, acc: i32, multiplier: i32, shift: u8) -> i8 {
+        self.clamp(rescale(acc, multiplier, shift).wrapping_add(self.zero as i32))
+    }
+}
+
+/// Bias, multiplier and shift of each output channel, borrowed from the model file.
+///
+/// The three slices are padded to a whole number of the layout's panels, so that a kernel may always load a full panel:
+/// bias 0, multiplier 2^30, shift 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Channels<'a> {
+    /// Added to the sum of products.
+    pub bias: &'a [i32],
+    /// In `[2^30, 2^31)`.
+    pub multiplier: &'a [i32],
+    /// See [`rescale`].
+    pub shift: &'a [u8],
+}
+
+impl Channels<'_> {
+    /// Whether there is an entry for each of `n` channels.
+    pub const fn covers(&self, n: usize) -> bool {
+        self.bias.len() >= n && self.multiplier.len() >= n && self.shift.len() >= n
+    }
+}
+
+/// `round(2^15 * 2^(-i / 256))`: the powers of two that softmax reads.
+pub const EXP2: [u16; 256] = exp2_table();
+
+/// Made with integers only: repeated multiplication by `2^(-1/256)` in 62-bit fixed point, error far below half a unit.
+const fn exp2_table() -> [u16; 256] {
+    // 2^(-1/256) * 2^62, rounded.
+    const STEP: u128 = 4_599_216_278_082_138_665;
+    let mut table = [0; 256];
+    let mut value: u128 = 1 << 62;
+    let mut i = 0;
+    while i < 256 {
+        table[i] = ((value + (1 << 46)) >> 47) as u16;
+        value = (value * STEP + (1 << 61)) >> 62;
+        i += 1;
+    }
+    table
+}
