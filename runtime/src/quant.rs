@@ -120,6 +120,9 @@ pub struct Channels<'a> {
 }
 
 impl Channels<'_> {
+    /// No channels.
+    pub const NONE: Channels<'static> = Channels { bias: &[], multiplier: &[], shift: &[] };
+
     /// Whether there is an entry for each of `n` channels.
     pub const fn covers(&self, n: usize) -> bool {
         self.bias.len() >= n && self.multiplier.len() >= n && self.shift.len() >= n

@@ -20,6 +20,8 @@
 // The only folder with unsafe code; each block states why it is sound.
 #![allow(unsafe_code)]
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod isa;
 mod layout;
 pub mod scalar;

@@ -88,7 +88,13 @@ impl Window {
         (first..end).step_by(step)
     }
 
-    /// The smallest output that sees the whole image, given padding below and to the right; `None` if the window does not fit.
+    /// Whether every output reads at least one pixel of the image: a dilated window can miss it with all its taps.
+    pub fn never_empty(&self, input: Shape, output: Shape) -> bool {
+        (0..output.height).all(|y| !self.inside(0, y, input.height).is_empty())
+            && (0..output.width).all(|x| !self.inside(1, x, input.width).is_empty())
+    }
+
+    /// Shape of the output, given padding below and to the right; `None` if the window does not fit.
     pub fn output(&self, input: Shape, after: [usize; 2], channels: usize) -> Option<Shape> {
         let size = |axis: usize, input: usize| {
             let reach = self.dilation[axis].checked_mul(self.kernel[axis].checked_sub(1)?)?.checked_add(1)?;

@@ -1,0 +1,185 @@
+//! The one suite that every kernel table must pass, on a host, in an emulator, and on the device itself: no allocation, one workspace.
+//!
+//! Every case is a pure function of the op and its number. A table is compared with scalar's on random, awkward and extreme
+//! shapes and values; its weights are packed in its own order, scalar's in another, so that a wrong order shows too. Both outputs lie
+//! in larger buffers of equal noise, which must remain as it was.
+
+// There is no allocator to box a failure, and one ends the suite.
+#![allow(clippy::result_large_err)]
+
+mod bench;
+mod cases;
+mod rng;
+
+use core::fmt;
+
+use super::{Isa, Kernels};
+use crate::ops::Window;
+use crate::tensor::Shape;
+
+pub use rng::Rng;
+
+/// Largest input or output of a case, bytes.
+const ACTIVATION: usize = 8192 + 64;
+/// Largest packed weights of a case, bytes.
+const WEIGHTS: usize = 16384;
+/// Largest padded number of output channels of a case.
+const CHANNELS: usize = 256;
+/// Most scratch that a kernel may ask for in a case, bytes.
+const SCRATCH: usize = 32768;
+
+/// Memory of the suite, about 100 KiB; one static suffices.
+#[repr(C, align(16))]
+pub struct Workspace {
+    scratch: [u8; SCRATCH],
+    input: [i8; ACTIVATION],
+    expected: [i8; ACTIVATION],
+    actual: [i8; ACTIVATION],
+    weights: [[i8; WEIGHTS]; 2],
+    bias: [[i32; CHANNELS]; 2],
+    multiplier: [i32; CHANNELS],
+    shift: [u8; CHANNELS],
+}
+
+impl Workspace {
+    /// All zeros, so that a static of it takes no flash.
+    pub const fn new() -> Self {
+        Workspace {
+            scratch: [0; SCRATCH],
+            input: [0; ACTIVATION],
+            expected: [0; ACTIVATION],
+            actual: [0; ACTIVATION],
+            weights: [[0; WEIGHTS]; 2],
+            bias: [[0; CHANNELS]; 2],
+            multiplier: [0; CHANNELS],
+            shift: [0; CHANNELS],
+        }
+    }
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Workspace::new()
+    }
+}
+
+/// The kernels of a table, each with its cases.
+pub const OPS: [&str; 9] = ["conv2d", "depthwise", "linear", "add", "mul", "lut", "max_pool", "avg_pool", "softmax"];
+
+/// A table that does not do what scalar does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Whose table.
+    pub isa: Isa,
+    /// Which kernel: one of [`OPS`].
+    pub op: &'static str,
+    /// Number of the case: `check_case` repeats it.
+    pub case: u32,
+    /// What is wrong.
+    pub what: Difference,
+    /// Shapes of the case.
+    pub shapes: Shapes,
+}
+
+/// How an output differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// This byte of the output.
+    Byte {
+        /// Index into the output.
+        at: usize,
+        /// By scalar.
+        expected: i8,
+        /// By the table under test.
+        actual: i8,
+    },
+    /// A byte before or after the output was changed.
+    Outside,
+    /// It wrote something although the buffers did not fit.
+    Careless,
+    /// It asks for more scratch than any case may need.
+    Scratch {
+        /// Bytes asked for.
+        bytes: usize,
+    },
+}
+
+/// Geometry of a case, as far as the op has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shapes {
+    /// Input.
+    pub input: Shape,
+    /// Output.
+    pub output: Shape,
+    /// Window of a convolution or pool.
+    pub window: Option<Window>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} case {}: {:?}, {:?}", self.isa.name(), self.op, self.case, self.what, self.shapes)
+    }
+}
+
+/// Runs `cases` cases of every op; the first difference ends it. A few hundred cases find what there is to find, sixteen are a self-test.
+pub fn check(table: &Kernels, work: &mut Workspace, cases: u32) -> Result<(), Failure> {
+    for op in OPS {
+        for case in 0..cases {
+            check_case(table, work, op, case)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs one case of one op (a name of [`OPS`]; other names have no cases).
+pub fn check_case(table: &Kernels, work: &mut Workspace, op: &'static str, case: u32) -> Result<(), Failure> {
+    let mut rng = Rng::new(case);
+    let mut shapes = Shapes::default();
+    let run = match op {
+        "conv2d" => cases::conv2d,
+        "depthwise" => cases::depthwise,
+        "linear" => cases::linear,
+        "add" => cases::add,
+        "mul" => cases::mul,
+        "lut" => cases::lut,
+        "max_pool" => cases::max_pool,
+        "avg_pool" => cases::avg_pool,
+        "softmax" => cases::softmax,
+        _ => return Ok(()),
+    };
+    run(table, work, &mut rng, &mut shapes).map_err(|what| Failure { isa: table.isa, op, case, what, shapes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::scalar;
+    use crate::ops::{Add, Lut};
+
+    #[test]
+    fn every_table_of_this_cpu_equals_scalar() {
+        let mut work = std::boxed::Box::new(Workspace::new());
+        for table in Kernels::all() {
+            check(table, &mut work, 400).unwrap_or_else(|failure| panic!("{failure}"));
+        }
+    }
+
+    #[test]
+    fn a_wrong_table_is_found() {
+        fn add(op: &Add, a: &[i8], output: &mut [i8]) {
+            (scalar::TABLE.add)(op, a, output);
+            if let Some(v) = output.get_mut(37) {
+                *v = v.wrapping_add(1);
+            }
+        }
+        fn lut(op: &Lut<'_>, output: &mut [i8]) {
+            for v in output {
+                *v = op.table[(*v as u8 & 127) as usize];
+            }
+        }
+        let mut work = std::boxed::Box::new(Workspace::new());
+        for (table, op) in [(Kernels { add, ..scalar::KERNELS }, "add"), (Kernels { lut, ..scalar::KERNELS }, "lut")] {
+            assert_eq!(check(&table, &mut work, 20).unwrap_err().op, op);
+        }
+    }
+}
