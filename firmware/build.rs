@@ -1,0 +1,55 @@
+//! Writes the linker's memory map and the board's constants from the target data.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs, io};
+
+use limbeck_targets::{Device, Target, ticks_per_instruction};
+
+fn main() -> io::Result<()> {
+    println!("cargo:rerun-if-changed=build.rs");
+    let (target, device) = board()?;
+    let out = env::var("OUT_DIR").map_err(io::Error::other)?;
+    fs::write(Path::new(&out).join("memory.x"), memory_map(device))?;
+    fs::write(Path::new(&out).join("board.rs"), constants(target, device))?;
+    println!("cargo:rustc-link-search={out}");
+    println!("cargo:rustc-link-arg-bins=-Tlink.x");
+    println!("cargo:rustc-link-arg-bins=-Tdefmt.x");
+    Ok(())
+}
+
+/// The one board whose feature is on.
+fn board() -> io::Result<(&'static Target, &'static Device)> {
+    let feature = |t: &Target| format!("CARGO_FEATURE_{}", t.name.to_uppercase().replace('-', "_"));
+    let chosen: Vec<_> = Target::boards().filter(|(t, _)| env::var_os(feature(t)).is_some()).collect();
+    let names: Vec<_> = Target::boards().map(|(t, _)| t.name.as_str()).collect();
+    let &[(target, device)] = chosen.as_slice() else {
+        let error = format!("{} boards are chosen; give one feature of {}", chosen.len(), names.join(", "));
+        return Err(io::Error::other(error));
+    };
+    if env::var("TARGET").is_ok_and(|t| t != target.triple) {
+        return Err(io::Error::other(format!("{} is built with --target {}", target.name, target.triple)));
+    }
+    Ok((target, device))
+}
+
+fn memory_map(device: &Device) -> String {
+    let mut map = String::from("MEMORY {\n");
+    for (use_, regions) in [("FLASH", &device.flash), ("RAM", &device.ram)] {
+        for (i, region) in regions.iter().enumerate() {
+            let name = if i == 0 { use_.to_owned() } else { region.name.to_uppercase() };
+            let _ = writeln!(map, "  {name} : ORIGIN = {:#010x}, LENGTH = {:#x}", region.origin, region.length);
+        }
+    }
+    map + "}\n"
+}
+
+fn constants(target: &Target, device: &Device) -> String {
+    let mut code = format!("/// Name of the board.\npub const NAME: &str = {:?};\n", target.name);
+    let _ = writeln!(code, "/// Core clock in Hz.\npub const CLOCK_HZ: u32 = {};", device.clock_hz);
+    if let Some(emulator) = &device.emulator {
+        let (ticks, instructions) = ticks_per_instruction(emulator);
+        let _ = writeln!(code, "const TICKS_PER_INSTRUCTION: (u64, u64) = ({ticks}, {instructions});");
+    }
+    code
+}
