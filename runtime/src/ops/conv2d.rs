@@ -18,7 +18,7 @@ pub struct Conv2d<'a> {
     pub input_zero: i8,
     /// Order of the weights.
     pub layout: Layout,
-    /// The weights; element `(o, ky, kx * channels + c)` is at [`Conv2d::weight_index`].
+    /// The weights; element `(o, ky, kx * channels + c)` is [`Conv2d::weight`].
     pub weights: &'a [i8],
     /// Bias, multiplier, shift of each output channel.
     pub channels: Channels<'a>,
@@ -34,9 +34,9 @@ impl Conv2d<'_> {
         self.window.kernel[1].saturating_mul(self.input.channels)
     }
 
-    /// Where the weight of output channel `o`, kernel row `row`, element `i` (`kx * input channels + c`) lies.
-    pub const fn weight_index(&self, o: usize, row: usize, i: usize) -> usize {
-        self.layout.index(self.window.kernel[0], self.row_len(), o, row, i)
+    /// The weight of output channel `o`, kernel row `row`, element `i` (`kx * input channels + c`).
+    pub const fn weight(&self, o: usize, row: usize, i: usize) -> i8 {
+        self.layout.weight(self.weights, [self.window.kernel[0], self.row_len()], [o, row, i])
     }
 
     /// Whether these buffers and the parameters' own slices have the sizes that the shapes ask for.

@@ -16,7 +16,7 @@ pub struct Linear<'a> {
     pub outputs: usize,
     /// Order of the weights.
     pub layout: Layout,
-    /// The weights; element `(o, i)` is at `layout.index(1, inputs, o, 0, i)`.
+    /// The weights; element `(o, i)` is `layout.weight(weights, [1, inputs], [o, 0, i])`.
     pub weights: &'a [i8],
     /// Bias, multiplier, shift of each output.
     pub channels: Channels<'a>,

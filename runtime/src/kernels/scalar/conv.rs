@@ -46,7 +46,7 @@ fn sum(op: &Conv2d<'_>, input: &[i8], [y, x]: [usize; 2], o: usize) -> i32 {
             let pixel = op.window.read(0, y, ky).wrapping_mul(op.input.width).wrapping_add(op.window.read(1, x, kx));
             for c in 0..channels {
                 let value = if inside { input[pixel * channels + c] } else { op.input_zero };
-                let weight = op.weights[op.weight_index(o, ky, kx * channels + c)];
+                let weight = op.weight(o, ky, kx * channels + c);
                 sum = sum.wrapping_add((value as i32 + offset) * weight as i32);
             }
         }
