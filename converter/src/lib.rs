@@ -1,6 +1,12 @@
 //! Distills large teacher models into small int8 students that run bit for bit the same everywhere.
 
+pub mod artifact;
+pub mod cli;
 pub mod data;
 pub mod families;
 pub mod graph;
 pub mod ops;
+pub mod pipeline;
+pub mod recipe;
+pub mod verify;
+pub mod watch;

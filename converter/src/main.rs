@@ -1,2 +1,7 @@
-//! The `limbeck` program: parse, resolve, one match, exit code.
-fn main() {}
+//! The `limbeck` program; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    limbeck::cli::main()
+}

@@ -1,0 +1,37 @@
+//! The program's commands: what was typed ([`args`]), what it means ([`settings`]), and one file for each group of them.
+
+pub mod args;
+mod output;
+mod settings;
+mod targets;
+mod ui;
+
+use args::{Cli, Command};
+use clap::Parser;
+use output::Output;
+use std::process::ExitCode;
+use ui::Ui;
+
+/// Exit status after Ctrl-C, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// What a command fails with; its text is for a person.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the program on the arguments of the process.
+pub fn main() -> ExitCode {
+    let Cli { json, quiet, command } = Cli::parse();
+    let output = Output { json };
+    let ui = Ui::new(quiet);
+    match run(command, &output, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output.failure(&*error),
+    }
+}
+
+fn run(command: Command, output: &Output, _ui: &Ui) -> Result<(), Failure> {
+    match command {
+        Command::Targets => targets::list(output),
+        _ => Err("this command is not there yet".into()),
+    }
+}

@@ -1,0 +1,100 @@
+//! What a command answers: text for people or one JSON object on stdout, and errors on stderr.
+
+use super::{Failure, INTERRUPTED};
+use crate::pipeline::BuildError;
+use serde_json::{Value, json};
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Where answers go.
+pub(super) struct Output {
+    pub(super) json: bool,
+}
+
+impl Output {
+    /// Prints the answer of a command: `value` as JSON, or else the text.
+    pub(super) fn answer(&self, value: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        let line = if self.json { value.to_string() } else { text() };
+        let mut stdout = io::stdout().lock();
+        match writeln!(stdout, "{}", line.trim_end()).and_then(|()| stdout.flush()) {
+            // Whoever reads has seen enough, such as `head`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(|e| format!("cannot write the answer to stdout: {e}").into()),
+        }
+    }
+
+    /// Prints why a command failed, and gives its exit status.
+    pub(super) fn failure(&self, error: &(dyn Error + Send + Sync + 'static)) -> ExitCode {
+        let text = explain(error);
+        let interrupted = matches!(error.downcast_ref(), Some(BuildError::Interrupted { .. }));
+        eprintln!("{}{text}", if interrupted { "" } else { "error: " });
+        if self.json {
+            println!("{}", json!({ "error": text }));
+        }
+        ExitCode::from(if interrupted { INTERRUPTED } else { 1 })
+    }
+}
+
+/// An error with its causes, each said once.
+fn explain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text += ": ";
+            text += &said;
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Lines of cells under a heading, columns aligned: those of numbers to the right.
+pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let column = |index: usize| rows.iter().filter_map(move |row| row.get(index));
+    let widths: Vec<usize> = heading
+        .iter()
+        .enumerate()
+        .map(|(index, name)| column(index).map(|cell| cell.chars().count()).fold(name.chars().count(), usize::max))
+        .collect();
+    let starts_number = |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || "-+".contains(c));
+    let numeric: Vec<bool> = (0..heading.len()).map(|index| column(index).all(starts_number)).collect();
+    let line = |cells: &[String]| {
+        let padded = cells.iter().zip(&widths).zip(&numeric).map(|((cell, &width), &numeric)| {
+            if numeric { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        format!("  {}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    let heading: Vec<String> = heading.iter().map(|&cell| cell.to_owned()).collect();
+    let rule: Vec<String> = widths.iter().map(|&width| "─".repeat(width)).collect();
+    [heading, rule].iter().chain(rows).map(|cells| line(cells)).collect()
+}
+
+/// A number of bytes for people.
+pub(super) fn bytes(count: u64) -> String {
+    match count {
+        0..10_000 => format!("{count} B"),
+        10_000..10_000_000 => format!("{:.1} KB", count as f64 / 1e3),
+        _ => format!("{:.1} MB", count as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [vec!["a".to_owned(), "7".to_owned()], vec!["long".to_owned(), "1234".to_owned()]];
+        assert_eq!(table(&["name", "bytes"], &rows), "  name  bytes\n  ────  ─────\n  a         7\n  long   1234\n");
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let inner = io::Error::other("inner");
+        let outer = crate::artifact::ArtifactError::new("f".as_ref(), crate::artifact::Doing::Read, inner);
+        assert_eq!(explain(&outer), "cannot read f: inner");
+    }
+}

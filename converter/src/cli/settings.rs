@@ -1,0 +1,1 @@
+//! What the arguments mean: recipes read, work folders opened.

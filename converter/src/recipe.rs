@@ -1,0 +1,251 @@
+//! A recipe: the one text file that says what is built, from what, how, and how good it must be.
+//!
+//! [`Recipe::load`] reads TOML in two steps. What was typed must have known keys and proper types; then what it means is
+//! made: paths are taken relative to the recipe and `${NAME}` is replaced from the environment. Every error names the
+//! file, the line and the key.
+
+mod text;
+
+use crate::data::Format;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+pub use text::RecipeError;
+use text::Source;
+
+/// Everything that a build needs to know.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Names the model file and the work folder: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// Into how many parts a batch is split, each with its own sums. Part of the result: a build repeats byte for byte
+    /// on any machine that uses the same number.
+    #[serde(default = "two")]
+    pub threads: usize,
+    /// Names of hosts and boards, best first; the model file is packed for the first, and must fit them all.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// The images.
+    pub data: Data,
+    /// Networks whose outputs the student learns; several are an ensemble.
+    #[serde(default)]
+    pub teacher: Vec<Teacher>,
+    /// The network to make. Without it the one teacher itself is quantized.
+    pub student: Option<Student>,
+    /// Bars that the result must reach, or the build fails.
+    #[serde(default)]
+    pub accept: Accept,
+    /// Only for readers.
+    #[serde(default)]
+    pub about: BTreeMap<String, String>,
+}
+
+/// Where the images come from.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// A folder that holds a training part and a test part.
+    pub path: Option<PathBuf>,
+    /// How it is laid out; guessed when clear.
+    pub format: Option<Format>,
+    /// Height and width to which images are scaled; needed where files differ in size.
+    pub size: Option<[usize; 2]>,
+    /// Instead of files: the built-in generated task.
+    pub generated: Option<Generated>,
+}
+
+/// Sizes of the built-in task.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generated {
+    /// Images to learn from.
+    pub train: usize,
+    /// Images to be judged on.
+    pub test: usize,
+}
+
+/// One teacher: weights from a file, or a network that is trained first.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Teacher {
+    /// An ONNX file, or a safetensors file together with `network`.
+    pub weights: Option<PathBuf>,
+    /// The network that the weights fill, or that is trained.
+    pub network: Option<String>,
+    /// Mean of each channel, of pixels from 0 to 1.
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation of each channel, of pixels from 0 to 1.
+    pub std: Option<[f32; 3]>,
+}
+
+/// The network to make.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Student {
+    /// A named size of a family, such as `resnet8`.
+    pub network: String,
+}
+
+/// Bars; accuracies from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accept {
+    /// Least accuracy of the float student.
+    pub float_accuracy: Option<f64>,
+    /// Least accuracy of the int8 student.
+    pub int8_accuracy: Option<f64>,
+    /// Most accuracy that quantization may cost.
+    pub int8_drop: Option<f64>,
+    /// Least share of images on which int8 and float student agree.
+    pub agreement: Option<f64>,
+    /// Most bytes of the model file.
+    pub model_bytes: Option<u64>,
+    /// Most bytes of the arena.
+    pub arena_bytes: Option<u64>,
+}
+
+fn two() -> usize {
+    2
+}
+
+impl Recipe {
+    /// Reads a recipe file.
+    ///
+    /// # Errors
+    /// If it cannot be read, has a key or value that it must not have, or names a file that does not exist.
+    pub fn load(path: &Path) -> Result<Self, RecipeError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| RecipeError::Unreadable { file: path.display().to_string(), source })?;
+        let source = Source { file: path.display().to_string(), text };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Recipe::parse(&source, folder, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads a recipe's text; `file` is only for messages.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`].
+    pub fn from_text(file: &str, text: &str) -> Result<Self, RecipeError> {
+        let source = Source { file: file.to_owned(), text: text.to_owned() };
+        Recipe::parse(&source, Path::new(""), &|name| std::env::var(name).ok())
+    }
+
+    fn parse(source: &Source, folder: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, RecipeError> {
+        let mut recipe: Recipe = source.typed()?;
+        recipe.check(source)?;
+        if let Some(path) = &mut recipe.data.path {
+            source.resolve(path, folder, env, &["data", "path"])?;
+        }
+        for teacher in &mut recipe.teacher {
+            if let Some(path) = &mut teacher.weights {
+                source.resolve(path, folder, env, &["teacher", "weights"])?;
+            }
+        }
+        Ok(recipe)
+    }
+
+    /// What types cannot say.
+    fn check(&self, source: &Source) -> Result<(), RecipeError> {
+        let wrong = |key: &[&str], problem: String| Err(source.wrong(key, problem));
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
+            return wrong(&["name"], format!("`{}` names files: use letters, digits, `-` and `_`", self.name));
+        }
+        if !(1..=64).contains(&self.threads) {
+            return wrong(&["threads"], format!("{} is not from 1 to 64", self.threads));
+        }
+        let data = &self.data;
+        match (&data.generated, &data.path) {
+            (Some(_), None) | (None, Some(_)) => {}
+            (Some(_), Some(_)) => return wrong(&["data"], "has both `path` and `generated`: keep one".into()),
+            (None, None) => return wrong(&["data"], "needs `path = \"FOLDER\"`, or `generated`".into()),
+        }
+        if data.size.is_some_and(|size| size.contains(&0)) {
+            return wrong(&["data", "size"], "a size is at least 1".into());
+        }
+        for teacher in &self.teacher {
+            let problem = match (&teacher.weights, &teacher.network) {
+                (None, _) => "needs `weights = \"FILE\"`",
+                (Some(path), None) if !is_onnx(path) => {
+                    "with safetensors weights needs a `network`, such as \"resnet56\""
+                }
+                (Some(path), Some(_)) if is_onnx(path) => "is an ONNX file, which brings its own network",
+                _ => continue,
+            };
+            return wrong(&["teacher"], format!("a teacher {problem}"));
+        }
+        match (&self.student, self.teacher.len()) {
+            (None, 0) => wrong(&["student"], "there is nothing to make: add `[student]` or a `[[teacher]]`".into()),
+            (None, n) if n > 1 => {
+                wrong(&["teacher"], format!("{n} teachers cannot be quantized as one: add `[student]`"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a file is to be read as ONNX, by its name.
+pub fn is_onnx(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+name = "tiny"
+targets = ["qemu-m4"]
+[data]
+generated = { train = 100, test = 50 }
+[student]
+network = "resnet8"
+"#;
+
+    fn message(text: &str) -> String {
+        Recipe::from_text("r.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_short_recipe_has_sensible_defaults() {
+        let recipe = Recipe::from_text("r.toml", MINIMAL).unwrap();
+        assert_eq!((recipe.name.as_str(), recipe.threads, recipe.teacher.len()), ("tiny", 2, 0));
+        assert_eq!(recipe.accept, Accept::default());
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_line_and_neighbour() {
+        let error = message(&MINIMAL.replace("network", "netwrok"));
+        assert!(
+            error.starts_with("r.toml:7: unknown key `netwrok`; did you mean `network`?; known here: network"),
+            "{error}"
+        );
+        let error = message(&format!("{MINIMAL}[accept]\nint8_acuracy = 0.9\n"));
+        assert!(error.starts_with("r.toml:9: unknown key `int8_acuracy`; did you mean `int8_accuracy`?"), "{error}");
+        let error = message(&format!("zzz = 1\n{MINIMAL}"));
+        assert!(error.starts_with("r.toml:1: unknown key `zzz`; known here: name,"), "{error}");
+    }
+
+    #[test]
+    fn wrong_values_are_named_with_line_and_key() {
+        let rows = [
+            ("threads = \"two\"\n", "r.toml:1: `threads`: invalid type: string \"two\", expected usize"),
+            ("threads = 0\n", "r.toml:1: `threads`: 0 is not from 1 to 64"),
+            ("[[teacher]]\nnetwork = \"resnet20\"\n", "r.toml:8: `teacher`: a teacher needs `weights = \"FILE\"`"),
+            ("[[teacher]]\nweights = \"no.onnx\"\n", "r.toml:9: `teacher.weights`: there is no file or folder no.onnx"),
+            ("oh dear", "r.toml:1: "),
+        ];
+        for (text, expected) in rows {
+            let whole = if text.starts_with('[') { format!("{MINIMAL}{text}") } else { format!("{text}{MINIMAL}") };
+            let error = message(&whole);
+            assert!(error.starts_with(expected), "{error}\n!= {expected}");
+        }
+        let error = message(&MINIMAL.replace("\"tiny\"", "\"../tiny\""));
+        assert!(error.starts_with("r.toml:2: `name`: `../tiny` names files"), "{error}");
+        let error = message("name = \"a\"\n[data]\n");
+        assert!(error.starts_with("r.toml:2: `data`: needs `path = \"FOLDER\"`"), "{error}");
+        let error = message("name = \"a\"\n[data]\ngenerated = { train = 1, test = 1 }\n");
+        assert!(error.starts_with("r.toml:1: `student`: there is nothing to make"), "{error}");
+    }
+}

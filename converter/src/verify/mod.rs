@@ -1,0 +1,3 @@
+//! The last stage: what was made is run by the real runtime, compared and judged.
+
+pub mod accuracy;

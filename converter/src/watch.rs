@@ -1,0 +1,96 @@
+//! How a long stage is watched and stopped.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A stage of the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Reading the images.
+    Data,
+    /// Loading or training the teachers.
+    Teacher,
+    /// Writing down what the teachers say of each image.
+    Label,
+    /// Training the student.
+    Distill,
+    /// Making it int8.
+    Quantize,
+    /// Placing its tensors in memory.
+    Plan,
+    /// Writing the model files.
+    Pack,
+    /// Comparing tables and networks.
+    Verify,
+    /// Writing the document that a person reads.
+    Report,
+}
+
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Stage; 9] = [
+        Stage::Data,
+        Stage::Teacher,
+        Stage::Label,
+        Stage::Distill,
+        Stage::Quantize,
+        Stage::Plan,
+        Stage::Pack,
+        Stage::Verify,
+        Stage::Report,
+    ];
+
+    /// The stage in one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Data => "data",
+            Stage::Teacher => "teacher",
+            Stage::Label => "label",
+            Stage::Distill => "distill",
+            Stage::Quantize => "quantize",
+            Stage::Plan => "plan",
+            Stage::Pack => "pack",
+            Stage::Verify => "verify",
+            Stage::Report => "report",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Told what goes on, and asked whether to go on.
+pub trait Watch: Sync {
+    /// A stage begins.
+    fn begin(&self, stage: Stage, what: &str);
+
+    /// It is `done` of `total` steps along; `note` is for the reader, such as the loss.
+    fn step(&self, done: u64, total: u64, note: &str);
+
+    /// The stage is over; `reused` if its stored artifact was still good.
+    fn end(&self, stage: Stage, result: &str, reused: bool);
+
+    /// Set when the user wants to stop: a stage then keeps what it has and returns.
+    fn stop(&self) -> &AtomicBool;
+
+    /// Whether the user wants to stop.
+    fn stopped(&self) -> bool {
+        self.stop().load(Ordering::Relaxed)
+    }
+}
+
+/// Watches nothing and never stops: for tests and for use as a library.
+#[derive(Debug, Default)]
+pub struct Unwatched(AtomicBool);
+
+impl Watch for Unwatched {
+    fn begin(&self, _: Stage, _: &str) {}
+    fn step(&self, _: u64, _: u64, _: &str) {}
+    fn end(&self, _: Stage, _: &str, _: bool) {}
+    fn stop(&self) -> &AtomicBool {
+        &self.0
+    }
+}
