@@ -125,6 +125,17 @@ impl Graph {
         (0..self.nodes.len()).filter(|&i| self.nodes[i].inputs.contains(&id)).collect()
     }
 
+    /// How often a value is read, by nodes and as an output of the graph.
+    pub fn uses(&self, id: ValueId) -> usize {
+        let reads = self.nodes.iter().flat_map(|n| &n.inputs).chain(&self.outputs);
+        reads.filter(|&&read| read == id).count()
+    }
+
+    /// The node that makes a value, if nothing else reads the value than the one who asks.
+    pub fn sole_producer(&self, id: ValueId) -> Option<&Node> {
+        self.producer(id).filter(|_| self.uses(id) == 1)
+    }
+
     /// Adds an input of the whole graph.
     pub fn input(&mut self, name: impl Into<String>, shape: impl Into<Vec<usize>>) -> ValueId {
         let id = self.push_value(name.into(), shape.into(), Source::Input);
@@ -155,6 +166,29 @@ impl Graph {
         let id = ValueId(u32::try_from(self.values.len()).expect("fewer than four billion values"));
         self.values.push(Value { name, shape, source });
         id
+    }
+
+    /// Removes the nodes and parameters that no output depends on, and numbers the values that remain anew.
+    ///
+    /// Inputs stay, read or not: they are the graph's interface.
+    pub fn remove_dead(&mut self) {
+        let mut live = vec![false; self.values.len()];
+        for &id in self.inputs.iter().chain(&self.outputs) {
+            live[id.0 as usize] = true;
+        }
+        for node in self.nodes.iter().rev() {
+            if live[node.output.0 as usize] {
+                node.inputs.iter().for_each(|id| live[id.0 as usize] = true);
+            }
+        }
+        self.nodes.retain(|node| live[node.output.0 as usize]);
+        let count = |next: &mut u32, &live: &bool| Some(std::mem::replace(next, *next + u32::from(live)));
+        let numbers: Vec<u32> = live.iter().scan(0, count).collect();
+        let renumber = |id: &mut ValueId| id.0 = numbers[id.0 as usize];
+        self.inputs.iter_mut().chain(&mut self.outputs).for_each(renumber);
+        self.nodes.iter_mut().flat_map(|n| n.inputs.iter_mut().chain([&mut n.output])).for_each(renumber);
+        let mut live = live.into_iter();
+        self.values.retain(|_| live.next() == Some(true));
     }
 
     /// Computes the shapes of all nodes again, after inputs, parameters or operators were changed.

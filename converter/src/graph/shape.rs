@@ -189,10 +189,12 @@ mod tests {
     use super::*;
     use crate::graph::op::Unary;
 
+    type Shapes = &'static [&'static [usize]];
+
     #[test]
     fn shapes_follow_from_inputs() {
         let conv = Op::Conv2d { window: Window::square(3, 2, 1), groups: 1 };
-        let rows: &[(Op, &[&[usize]], &[usize])] = &[
+        let rows: &[(Op, Shapes, &[usize])] = &[
             (conv, &[&[1, 32, 32, 16], &[32, 3, 3, 16], &[32]], &[1, 16, 16, 32]),
             (Op::Conv2d { window: Window::square(3, 1, 1), groups: 8 }, &[&[2, 5, 5, 8], &[8, 3, 3, 1]], &[2, 5, 5, 8]),
             (Op::Linear, &[&[4, 64], &[10, 64], &[10]], &[4, 10]),
@@ -214,7 +216,7 @@ mod tests {
 
     #[test]
     fn misfits_are_told() {
-        let rows: &[(Op, &[&[usize]])] = &[
+        let rows: &[(Op, Shapes)] = &[
             (Op::Conv2d { window: Window::square(3, 1, 0), groups: 1 }, &[&[1, 2, 2, 3], &[8, 3, 3, 3]]),
             (Op::Conv2d { window: Window::square(3, 1, 1), groups: 2 }, &[&[1, 8, 8, 3], &[8, 3, 3, 1]]),
             (Op::Linear, &[&[4, 64], &[10, 32]]),

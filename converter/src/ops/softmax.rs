@@ -7,7 +7,7 @@ pub fn reference(x: &Tensor, axis: usize) -> Tensor {
     let len = x.shape()[axis];
     let inner: usize = x.shape()[axis + 1..].iter().product();
     let mut y = x.clone();
-    for start in (0..x.len()).filter(|i| i / inner % len == 0) {
+    for start in (0..x.len()).filter(|i| (i / inner).is_multiple_of(len)) {
         let at = |i: usize| start + i * inner;
         let largest = (0..len).map(|i| x.data()[at(i)]).fold(f32::NEG_INFINITY, f32::max);
         let powers: Vec<f64> = (0..len).map(|i| f64::from(x.data()[at(i)] - largest).exp()).collect();

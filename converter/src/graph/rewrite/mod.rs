@@ -1,1 +1,83 @@
 //! Rules that change a graph without changing what it computes, one rule a file.
+//!
+//! A [`Rule`] is a pure function: it looks at one node and says what should stand there instead. [`run`] tries rules on
+//! every node until none applies. That ends, since every rule takes something away for good: a node, an
+//! operator of a richer kind, or a step of the way from a transpose or reshape to the end of the graph.
+
+mod cancel_transpose;
+mod flatten_to_linear;
+mod fold_batchnorm;
+mod fold_constants;
+mod fold_pad;
+mod fold_scale;
+mod matmul_to_linear;
+mod merge_reshape;
+mod patch;
+mod pool_to_global;
+mod remove_identity;
+mod scale_to_conv;
+mod sink_reshape;
+mod sink_transpose;
+mod slice_pad_to_conv;
+mod transpose_to_reshape;
+
+pub use patch::{Edit, Patch};
+
+use super::{Graph, Node};
+
+/// What should stand in the place of a node; `None` where the rule does not apply.
+pub type Rule = fn(&Graph, &Node) -> Option<Edit>;
+
+/// Rules that bring an imported graph into channels-last order and drop detours.
+pub const LAYOUT: &[Rule] = &[
+    fold_constants::rule,
+    remove_identity::rule,
+    merge_reshape::rule,
+    cancel_transpose::rule,
+    sink_transpose::rule,
+    sink_reshape::rule,
+    matmul_to_linear::rule,
+    flatten_to_linear::rule,
+];
+
+/// Rules that leave fewer and simpler operators, for graphs in channels-last order.
+pub const SIMPLIFY: &[Rule] = &[
+    transpose_to_reshape::rule,
+    fold_batchnorm::rule,
+    fold_scale::rule,
+    scale_to_conv::rule,
+    slice_pad_to_conv::rule,
+    fold_pad::rule,
+    pool_to_global::rule,
+];
+
+/// The normal form of a graph for inference: channels-last, batch norms folded away, no detours.
+///
+/// Inputs and outputs keep their names, order and shapes.
+pub fn canonicalize(mut graph: Graph) -> Graph {
+    graph.remove_dead();
+    run(&mut graph, LAYOUT);
+    run(&mut graph, &[LAYOUT, SIMPLIFY].concat());
+    graph
+}
+
+/// Applies `rules` until none of them applies to any node. Earlier rules go first.
+pub fn run(graph: &mut Graph, rules: &[Rule]) {
+    let mut changed = true;
+    while changed {
+        changed = false;
+        let mut index = 0;
+        while let Some(node) = graph.nodes.get(index) {
+            match rules.iter().find_map(|rule| rule(graph, node)) {
+                None => index += 1,
+                Some(edit) => {
+                    index = edit.apply(graph, index);
+                    changed = true;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod testing;
