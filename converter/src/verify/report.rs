@@ -1,0 +1,245 @@
+//! The one document that a person reads: a page of HTML without anything outside it.
+
+use super::accuracy::Scores;
+use super::plots;
+use super::record::{Measured, Record};
+use std::fmt::Write;
+
+const STYLE: &str = include_str!("report.css");
+
+/// The record and what this machine measured, as a page.
+pub fn html(record: &Record, measured: &[Measured]) -> String {
+    let mut page = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_page(&mut page, record, measured);
+    page
+}
+
+fn write_page(page: &mut String, record: &Record, measured: &[Measured]) -> std::fmt::Result {
+    let name = escape(&record.name);
+    writeln!(
+        page,
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{name}</title>\n<style>{STYLE}</style></head>\n<body>"
+    )?;
+    writeln!(page, "<header><h1>{name}</h1><p>{}</p></header>", summary(record))?;
+    verdict(page, record)?;
+    networks(page, record)?;
+    exact(page, record)?;
+    targets(page, record, measured)?;
+    if !record.layers.is_empty() {
+        let note = "Signal over noise of each layer's int8 output against the float one, with the errors of all layers before it.";
+        figure(page, "What quantization does, layer by layer", note, &plots::snr(&record.layers))?;
+    }
+    let note = "Test images by true class (down) and predicted class (across); shades are shares of a row, on a square-root scale.";
+    figure(
+        page,
+        "Confusion of the int8 student",
+        note,
+        &plots::confusion(&record.int8.confusion, &record.data.classes),
+    )?;
+    let mut series = Vec::new();
+    if let Some(teacher) = &record.teacher {
+        series.push(("teacher", &teacher.scores.reliability[..]));
+    }
+    series.push(("float student", &record.student.scores.reliability[..]));
+    series.push(("int8 student", &record.int8.reliability[..]));
+    let note = "On the diagonal, confidence equals accuracy; below it a network is too sure of itself.";
+    figure(page, "Reliability", note, &plots::reliability(&series))?;
+    for run in record.trainings.iter().filter(|run| !run.loss.is_empty()) {
+        let note = format!("{} epochs. Accuracy while learning is that of changed images.", run.loss.len());
+        figure(page, &format!("Training of {}", run.name), &note, &plots::training(run))?;
+    }
+    writeln!(page, "<section><h2>Not run here</h2>")?;
+    list(page, &record.not_run, "Nothing was left out.")?;
+    writeln!(
+        page,
+        "</section>\n<footer>limbeck {}, integer contract {}</footer></body></html>",
+        record.limbeck, record.contract
+    )
+}
+
+fn summary(record: &Record) -> String {
+    let data = &record.data;
+    let [height, width, _] = data.image;
+    format!(
+        "{} classes, {height} x {width} pixels, {} images to learn from, {} to be judged on ({})",
+        data.classes.len(),
+        data.train,
+        data.test,
+        escape(&data.source)
+    )
+}
+
+fn verdict(page: &mut String, record: &Record) -> std::fmt::Result {
+    if record.bars.is_empty() {
+        return writeln!(page, "<p class=\"verdict\">The recipe sets no bars.</p>");
+    }
+    let met = record.bars.iter().all(|bar| bar.met);
+    let (class, text) =
+        if met { ("good", "All bars of the recipe are met.") } else { ("bad", "Bars of the recipe are missed.") };
+    writeln!(page, "<p class=\"verdict {class}\">{text}</p>")?;
+    let rows = record.bars.iter().map(|bar| {
+        vec![
+            escape(&bar.name),
+            number(bar.bound),
+            number(bar.reached),
+            if bar.met { "met" } else { "missed" }.to_owned(),
+        ]
+    });
+    table(page, &["bar", "bound", "reached", ""], rows)
+}
+
+fn networks(page: &mut String, record: &Record) -> std::fmt::Result {
+    writeln!(page, "<section><h2>Teacher, student, int8</h2>")?;
+    let row = |name: String, parameters: String, scores: &Scores, agreement: Option<f64>| {
+        vec![
+            name,
+            parameters,
+            percent(scores.accuracy),
+            format!("{:.4}", scores.cross_entropy),
+            percent(scores.calibration_error),
+            agreement.map_or_else(|| "-".to_owned(), percent),
+        ]
+    };
+    let mut rows = Vec::new();
+    if let Some(teacher) = &record.teacher {
+        rows.push(row(escape(&teacher.name), teacher.parameters.to_string(), &teacher.scores, None));
+    }
+    let student = &record.student;
+    let name = format!("{} (float)", escape(&student.name));
+    rows.push(row(name, student.parameters.to_string(), &student.scores, record.agreement.student_teacher));
+    let name = format!("{} (int8)", escape(&student.name));
+    rows.push(row(name, student.parameters.to_string(), &record.int8, Some(record.agreement.int8_student)));
+    let heading =
+        ["network", "parameters", "accuracy", "cross entropy", "calibration error", "agrees with the row above"];
+    table(page, &heading, rows.into_iter())?;
+    let loss = 100.0 * (student.scores.accuracy - record.int8.accuracy);
+    writeln!(page, "<p>Quantization costs {loss:.2} points of accuracy.</p></section>")
+}
+
+fn exact(page: &mut String, record: &Record) -> std::fmt::Result {
+    let exact = &record.exact;
+    writeln!(
+        page,
+        "<section><h2>Equal bytes</h2><p>{} images gave the same bytes on every row; digest of all outputs <code>{}</code>.</p>",
+        exact.images, exact.digest
+    )?;
+    table(page, &["table", "layout"], exact.tables.iter().map(|run| vec![run.table.clone(), run.layout.clone()]))?;
+    writeln!(page, "</section>")
+}
+
+fn targets(page: &mut String, record: &Record, measured: &[Measured]) -> std::fmt::Result {
+    writeln!(page, "<section><h2>Files and targets</h2>")?;
+    let models = record.models.iter().map(|model| {
+        let hash = format!("<code>{}</code>", &model.sha256[..model.sha256.len().min(16)]);
+        vec![escape(&model.file), model.layout.clone(), model.bytes.to_string(), model.arena_bytes.to_string(), hash]
+    });
+    table(page, &["file", "layout", "bytes", "arena bytes", "SHA-256"], models)?;
+    let room = |room: Option<[u64; 2]>| room.map_or("-".to_owned(), |[used, most]| format!("{used} of {most}"));
+    let rows = record.targets.iter().map(|target| {
+        let time = target.predicted_ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
+        vec![
+            target.name.clone(),
+            target.table.clone(),
+            room(target.flash),
+            room(target.ram),
+            time,
+            escape(&target.file),
+        ]
+    });
+    table(page, &["target", "table", "flash", "RAM", "predicted time", "file"], rows)?;
+    if !measured.is_empty() {
+        writeln!(page, "<p>Measured on the machine that wrote this page, one thread:</p>")?;
+        let rows = measured.iter().map(|m| {
+            let [min, median] = [m.min_ms, m.median_ms].map(|ms| format!("{ms:.4} ms"));
+            vec![m.table.clone(), m.layout.clone(), min, median, m.runs.to_string()]
+        });
+        table(page, &["table", "layout", "least", "median", "runs"], rows)?;
+    }
+    writeln!(page, "</section>")
+}
+
+fn table(page: &mut String, heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> std::fmt::Result {
+    writeln!(page, "<table><tr>{}</tr>", heading.iter().map(|cell| format!("<th>{cell}</th>")).collect::<String>())?;
+    for row in rows {
+        writeln!(page, "<tr>{}</tr>", row.iter().map(|cell| format!("<td>{cell}</td>")).collect::<String>())?;
+    }
+    writeln!(page, "</table>")
+}
+
+fn figure(page: &mut String, title: &str, note: &str, svg: &str) -> std::fmt::Result {
+    writeln!(page, "<section><h2>{}</h2><figure>{svg}<figcaption>{note}</figcaption></figure></section>", escape(title))
+}
+
+fn list(page: &mut String, items: &[String], none: &str) -> std::fmt::Result {
+    if items.is_empty() {
+        return writeln!(page, "<p>{none}</p>");
+    }
+    writeln!(page, "<ul>{}</ul>", items.iter().map(|item| format!("<li>{}</li>", escape(item))).collect::<String>())
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.4}") }
+}
+
+/// Names come from files and recipes; none of them may become markup.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::accuracy::score;
+    use crate::verify::record::{Agreement, Bar, DataRecord, Exact, Network};
+
+    fn record() -> Record {
+        let scores = score(&[1.0, 0.0, 0.0, 1.0], &[0, 1], 2);
+        Record {
+            name: "<b>&".into(),
+            limbeck: "0.1.0".into(),
+            contract: 1,
+            data: DataRecord {
+                source: "generated".into(),
+                classes: vec!["a".into(), "b".into()],
+                image: [8, 8, 3],
+                train: 10,
+                test: 2,
+            },
+            teacher: None,
+            student: Network { name: "resnet8".into(), parameters: 7, scores: scores.clone() },
+            int8: scores,
+            agreement: Agreement { student_teacher: None, int8_student: 1.0 },
+            layers: Vec::new(),
+            trainings: Vec::new(),
+            models: Vec::new(),
+            targets: Vec::new(),
+            exact: Exact { images: 2, tables: Vec::new(), digest: "0123".into() },
+            bars: vec![Bar { name: "int8_accuracy".into(), bound: 0.9, reached: 0.5, met: false }],
+            not_run: vec!["GPU: this build has none".into()],
+        }
+    }
+
+    #[test]
+    fn the_page_says_what_was_missed_and_what_was_not_run() {
+        let page = html(&record(), &[]);
+        for text in ["Bars of the recipe are missed", "GPU: this build has none", "&lt;b&gt;&amp;", "100.00 %"] {
+            assert!(page.contains(text), "{text}");
+        }
+        assert!(!page.contains("<b>"), "names are escaped");
+        assert!(
+            !page.contains("http://") || page.matches("http://").count() == page.matches("http://www.w3.org").count()
+        );
+    }
+
+    #[test]
+    fn a_record_survives_json() {
+        let text = serde_json::to_string(&record()).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record());
+    }
+}
