@@ -1,17 +1,17 @@
 //! The list of kernel tables and what a planner must know of each, as plain data on every host.
 
 use super::{Kernels, Layout};
-use crate::ops::{Conv2d, Depthwise, Linear};
+use crate::ops::{Conv2d, Depthwise, Linear, OpSet};
 
 /// THE list of instruction sets, weakest first: the last that this CPU has and that reads a file's layout is the one that runs it.
 ///
-/// A line is: variant, name, layout, scratch rules, `[where its module is compiled]`, function that probes the CPU.
-/// Everything else (the enum, `Kernels::for_isa`, the contract suite, the benchmarks, the planner's choices) follows from the line.
+/// A line is: variant, name, layout, scratch rules, `[where its module is compiled]`, module. The module has `KERNELS`, the table as
+/// a constant, and `available()`, which probes the CPU. Everything else (the enum, `Kernels::for_isa`, the contract suite, the benchmarks, the planner's choices) follows from the line.
 macro_rules! for_each_isa {
     ($each:ident) => {
         $each! {
             /// Plain Rust: the specification. Reads every layout.
-            Scalar "scalar" Layout::PLAIN, Scratch::NONE, [all()] super::scalar::table;
+            Scalar "scalar" Layout::PLAIN, Scratch::NONE, [all()] super::scalar;
         }
     };
 }
@@ -33,7 +33,7 @@ impl Scratch {
 }
 
 macro_rules! define_isa {
-    ($($(#[$doc:meta])* $name:ident $text:literal $layout:expr, $scratch:expr, [$where:meta] $table:path;)*) => {
+    ($($(#[$doc:meta])* $name:ident $text:literal $layout:expr, $scratch:expr, [$where:meta] $($module:ident)::+;)*) => {
         /// An instruction set that has a table of kernels.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Isa {
@@ -61,12 +61,14 @@ macro_rules! define_isa {
         }
 
         impl Kernels {
-            /// The table of `isa`, if it was compiled in and this CPU can run it.
-            pub fn for_isa(isa: Isa) -> Option<&'static Kernels> {
+            /// The table of `isa` reduced to the kernels that `O` needs, if it was compiled in and this CPU can run it.
+            pub fn of<O: OpSet>(isa: Isa) -> Option<&'static Kernels> {
                 match isa {
                     $(
                         #[cfg($where)]
-                        Isa::$name => $table(),
+                        Isa::$name => {
+                            $($module)::+::available().then_some(const { &$($module)::+::KERNELS.only(O::MASK) })
+                        }
                         #[cfg(not($where))]
                         Isa::$name => None,
                     )*

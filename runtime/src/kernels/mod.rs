@@ -1,16 +1,16 @@
 //! How a CPU computes the ops: one table of functions for each instruction set, chosen once, all equal byte for byte.
 //!
 //! **To add an instruction set**: write `kernels/<arch>/<isa>.rs` with a constant that begins as a copy of scalar's table and
-//! replaces what it speeds up, and a function that gives it out only if the CPU can run it:
+//! replaces what it speeds up, and a function that says whether this CPU can run it:
 //!
 //! ```ignore
-//! static TABLE: Kernels = Kernels { isa: Isa::Avx2, conv2d, ..scalar::KERNELS };
-//! pub(crate) fn table() -> Option<&'static Kernels> { has_avx2().then_some(&TABLE) }
+//! pub(crate) const KERNELS: Kernels = Kernels { isa: Isa::Avx2, conv2d, ..scalar::KERNELS };
+//! pub(crate) fn available() -> bool { has_avx2() }
 //! ```
 //!
 //! then one line in `for_each_isa!` (`isa.rs`) with its layout, its scratch rules (plain functions in `isa.rs`, compiled on every
 //! host, or a const `Scratch` in a file beside it that is) and its `cfg`, and one `mod` line here under the same `cfg`. The contract
-//! suite, benchmarks and planner follow from the line.
+//! suite, benchmarks and planner follow from the line. Nothing but `Kernels::of` may give the constant out: it probes first.
 //!
 //! **Rules of a kernel.** It may be called with anything: first of all it returns, having written nothing, unless the buffers
 //! fit the parameters (`fits`) and scratch has the bytes that its rule asks for; `check` on load makes that impossible in a session. Numbers
@@ -29,7 +29,7 @@ pub mod scalar;
 pub use isa::{Isa, Scratch};
 pub use layout::{Layout, Order};
 
-use crate::ops::{Add, AvgPool, Conv2d, Depthwise, Linear, Lut, MaxPool, Mul, Softmax};
+use crate::ops::{Add, AllOps, AvgPool, Conv2d, Depthwise, Linear, Lut, MaxPool, Mul, OpKind, OpSet, Softmax};
 
 /// The kernels of one instruction set. Safe to call: a table is given out only on a CPU that can run it.
 #[derive(Clone, Copy, Debug)]
@@ -57,14 +57,55 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// The best table on this CPU that reads weights in this order; scalar reads all.
-    pub fn best(layout: Layout) -> &'static Kernels {
-        let mut tables = Isa::ALL.iter().rev().filter(|isa| isa.reads(layout)).filter_map(|&isa| Kernels::for_isa(isa));
-        tables.next().unwrap_or(&scalar::TABLE)
+    /// The table of `isa`, if it was compiled in and this CPU can run it.
+    pub fn for_isa(isa: Isa) -> Option<&'static Kernels> {
+        Kernels::of::<AllOps>(isa)
+    }
+
+    /// The best table on this CPU that reads weights in this order, reduced to the kernels that `O` needs; scalar reads all orders.
+    pub fn best<O: OpSet>(layout: Layout) -> &'static Kernels {
+        let mut tables = Isa::ALL.iter().rev().filter(|isa| isa.reads(layout)).filter_map(|&isa| Kernels::of::<O>(isa));
+        tables.next().unwrap_or(const { &scalar::KERNELS.only(O::MASK) })
     }
 
     /// Every table that this CPU can run, weakest first.
     pub fn all() -> impl Iterator<Item = &'static Kernels> {
         Isa::ALL.iter().filter_map(|&isa| Kernels::for_isa(isa))
+    }
+
+    /// The same table with kernels that do nothing for ops that are not in `ops` (bits by [`OpKind`]), so that the linker can
+    /// leave out the others.
+    const fn only(mut self, ops: u32) -> Kernels {
+        const fn lacks(ops: u32, kind: OpKind) -> bool {
+            ops & kind.bit() == 0
+        }
+        if lacks(ops, OpKind::Conv2d) {
+            self.conv2d = |_, _, _, _| ();
+        }
+        if lacks(ops, OpKind::Depthwise) {
+            self.depthwise = |_, _, _, _| ();
+        }
+        if lacks(ops, OpKind::Linear) {
+            self.linear = |_, _, _, _| ();
+        }
+        if lacks(ops, OpKind::Add) {
+            self.add = |_, _, _| ();
+        }
+        if lacks(ops, OpKind::Mul) {
+            self.mul = |_, _, _| ();
+        }
+        if lacks(ops, OpKind::Lut) {
+            self.lut = |_, _| ();
+        }
+        if lacks(ops, OpKind::MaxPool) {
+            self.max_pool = |_, _, _| ();
+        }
+        if lacks(ops, OpKind::AvgPool) {
+            self.avg_pool = |_, _, _| ();
+        }
+        if lacks(ops, OpKind::Softmax) {
+            self.softmax = |_, _| ();
+        }
+        self
     }
 }

@@ -109,7 +109,7 @@ fn same(expected: &[i8], actual: &[i8], output: core::ops::Range<usize>) -> Outc
 
 /// The table's own layout, and another one for scalar to read.
 pub(super) fn layouts(isa: Isa) -> [Layout; 2] {
-    let foreign = Layout { n: 3, k: 8, order: Order::KMinorPairs, input_offset: 128 };
+    let foreign = Layout { n: 3, k: 5, order: Order::NMinor, input_offset: 128 };
     [isa.layout(), if isa.layout() == Layout::PLAIN { foreign } else { Layout::PLAIN }]
 }
 
@@ -137,7 +137,7 @@ pub(super) fn pack(work: &mut Workspace, rng: &mut Rng, layouts: [Layout; 2], ou
                 let weight = extreme.unwrap_or_else(|| rng.byte().max(-127));
                 total = total.wrapping_add(weight as i32);
                 for (layout, weights) in layouts.iter().zip(&mut work.weights) {
-                    weights[layout.index(rows, row_len, o, row, i)] = weight;
+                    layout.put(weights, [rows, row_len], [o, row, i], weight);
                 }
             }
         }

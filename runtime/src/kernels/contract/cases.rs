@@ -28,7 +28,7 @@ pub(super) fn conv2d(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shape
     let (weights, channels) = (&[], Channels::NONE);
     let op = Conv2d { input, output, window, input_zero, layout: own, weights, channels, range, residual };
     Bench::new(work, rng, input.len(), output.len()).compare(
-        |w, x, y| (scalar::TABLE.conv2d)(&w.conv2d(op, other), x, y, &mut []),
+        |w, x, y| (scalar::KERNELS.conv2d)(&w.conv2d(op, other), x, y, &mut []),
         |w, x, y, s| (table.conv2d)(&w.conv2d(op, own), x, y, s),
         |w| (table.isa.scratch().conv2d)(&w.conv2d(op, own)),
     )
@@ -43,7 +43,7 @@ pub(super) fn depthwise(table: &Kernels, work: &mut Workspace, rng: &mut Rng, sh
     let (weights, channels) = (&[], Channels::NONE);
     let op = Depthwise { input, output, window, input_zero, weights, channels, range };
     Bench::new(work, rng, input.len(), output.len()).compare(
-        |w, x, y| (scalar::TABLE.depthwise)(&w.depthwise(op), x, y, &mut []),
+        |w, x, y| (scalar::KERNELS.depthwise)(&w.depthwise(op), x, y, &mut []),
         |w, x, y, s| (table.depthwise)(&w.depthwise(op), x, y, s),
         |w| (table.isa.scratch().depthwise)(&w.depthwise(op)),
     )
@@ -66,7 +66,7 @@ pub(super) fn linear(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shape
     let (weights, channels) = (&[], Channels::NONE);
     let op = Linear { rows, inputs, outputs, layout: own, weights, channels, range };
     Bench::new(work, rng, rows * inputs, rows * outputs).compare(
-        |w, x, y| (scalar::TABLE.linear)(&w.linear(op, other), x, y, &mut []),
+        |w, x, y| (scalar::KERNELS.linear)(&w.linear(op, other), x, y, &mut []),
         |w, x, y, s| (table.linear)(&w.linear(op, own), x, y, s),
         |w| (table.isa.scratch().linear)(&w.linear(op, own)),
     )
@@ -76,7 +76,7 @@ pub(super) fn add(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shapes: 
     let op = sum_params(rng);
     let [a, output] = repeated(rng, shapes);
     Bench::new(work, rng, a, output)
-        .compare_elementwise(|x, y| (scalar::TABLE.add)(&op, x, y), |x, y| (table.add)(&op, x, y))
+        .compare_elementwise(|x, y| (scalar::KERNELS.add)(&op, x, y), |x, y| (table.add)(&op, x, y))
 }
 
 pub(super) fn mul(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shapes: &mut Shapes) -> Outcome {
@@ -84,7 +84,7 @@ pub(super) fn mul(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shapes: 
     let op = Mul { zeros: [zero(rng), zero(rng)], multiplier, shift, range: range(rng) };
     let [a, output] = repeated(rng, shapes);
     Bench::new(work, rng, a, output)
-        .compare_elementwise(|x, y| (scalar::TABLE.mul)(&op, x, y), |x, y| (table.mul)(&op, x, y))
+        .compare_elementwise(|x, y| (scalar::KERNELS.mul)(&op, x, y), |x, y| (table.mul)(&op, x, y))
 }
 
 pub(super) fn lut(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shapes: &mut Shapes) -> Outcome {
@@ -92,13 +92,14 @@ pub(super) fn lut(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shapes: 
     fill(rng, &mut values);
     let op = Lut { table: &values };
     let [_, output] = repeated(rng, shapes);
-    Bench::new(work, rng, 0, output).compare_elementwise(|_, y| (scalar::TABLE.lut)(&op, y), |_, y| (table.lut)(&op, y))
+    Bench::new(work, rng, 0, output)
+        .compare_elementwise(|_, y| (scalar::KERNELS.lut)(&op, y), |_, y| (table.lut)(&op, y))
 }
 
 pub(super) fn max_pool(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shapes: &mut Shapes) -> Outcome {
     let op = pool(rng, shapes);
     Bench::new(work, rng, op.input.len(), op.output.len()).compare(
-        |_, x, y| (scalar::TABLE.max_pool)(&op, x, y),
+        |_, x, y| (scalar::KERNELS.max_pool)(&op, x, y),
         |_, x, y, _| (table.max_pool)(&op, x, y),
         |_| 0,
     )
@@ -114,7 +115,7 @@ pub(super) fn avg_pool(table: &Kernels, work: &mut Workspace, rng: &mut Rng, sha
     let (multipliers, shifts) = (&multipliers[..n], &shifts[..n]);
     let op = AvgPool { pool, input_zero: zero(rng), multipliers, shifts, range: range(rng) };
     Bench::new(work, rng, pool.input.len(), pool.output.len()).compare(
-        |_, x, y| (scalar::TABLE.avg_pool)(&op, x, y),
+        |_, x, y| (scalar::KERNELS.avg_pool)(&op, x, y),
         |_, x, y, _| (table.avg_pool)(&op, x, y),
         |_| 0,
     )
@@ -128,7 +129,7 @@ pub(super) fn softmax(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shap
     let rows = 1 + rng.below(5);
     *shapes = Shapes { input: Shape::new(1, rows, op.len), output: Shape::new(1, rows, op.len), window: None };
     Bench::new(work, rng, 0, rows * op.len)
-        .compare_elementwise(|_, y| (scalar::TABLE.softmax)(&op, y), |_, y| (table.softmax)(&op, y))
+        .compare_elementwise(|_, y| (scalar::KERNELS.softmax)(&op, y), |_, y| (table.softmax)(&op, y))
 }
 
 /// A pool's shapes; every window holds at least one pixel of the image.

@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_wrong_table_is_found() {
         fn add(op: &Add, a: &[i8], output: &mut [i8]) {
-            (scalar::TABLE.add)(op, a, output);
+            (scalar::KERNELS.add)(op, a, output);
             if let Some(v) = output.get_mut(37) {
                 *v = v.wrapping_add(1);
             }
