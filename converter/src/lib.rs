@@ -8,5 +8,6 @@ pub mod graph;
 pub mod ops;
 pub mod pipeline;
 pub mod recipe;
+pub mod train;
 pub mod verify;
 pub mod watch;

@@ -1,0 +1,188 @@
+//! Operators on single elements: functions of one value, and broadcast sums and products of two.
+
+use super::gemm::Store;
+use super::layer::{Inputs, Layer, Point, Scratch, Site};
+use super::strided::{Strided, broadcast, dense};
+use crate::graph::Unary;
+use pulp::Arch;
+
+/// Adds the rows of `from`, each as long as `to`, to `to`.
+pub(super) fn add_rows(from: &[f32], to: &mut [f32]) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for row in from.chunks_exact(to.len()) {
+                for (sum, x) in to.iter_mut().zip(row) {
+                    *sum += x;
+                }
+            }
+        },
+    );
+}
+
+/// Puts or adds `value(i)` to every element.
+#[inline(always)]
+fn deposit(to: &mut [f32], store: Store, value: impl Fn(usize) -> f32) {
+    match store {
+        Store::Set => to.iter_mut().enumerate().for_each(|(i, to)| *to = value(i)),
+        Store::Add => to.iter_mut().enumerate().for_each(|(i, to)| *to += value(i)),
+    }
+}
+
+/// A function of each element.
+pub(super) struct Map(pub(super) Unary);
+
+/// The derivative of a function at `x`, where it has the value `y`.
+fn slope(function: Unary, x: f32, y: f32) -> f32 {
+    let within = |low: f32, high: f32| if x > low && x < high { 1.0 } else { 0.0 };
+    match function {
+        Unary::Relu => within(0.0, f32::INFINITY),
+        Unary::Clip { min, max } => within(min, max),
+        Unary::LeakyRelu { alpha } => {
+            if x < 0.0 {
+                alpha
+            } else {
+                1.0
+            }
+        }
+        Unary::HardSwish => {
+            if x <= -3.0 {
+                0.0
+            } else if x < 3.0 {
+                x / 3.0 + 0.5
+            } else {
+                1.0
+            }
+        }
+        Unary::HardSigmoid { alpha, .. } => {
+            if y > 0.0 && y < 1.0 {
+                alpha
+            } else {
+                0.0
+            }
+        }
+        Unary::Sigmoid => y * (1.0 - y),
+        Unary::Tanh => 1.0 - y * y,
+    }
+}
+
+impl Layer for Map {
+    fn forward(&self, _: usize, x: Inputs<'_>, y: &mut [f32], _: &mut Scratch) {
+        let x = x.get(0);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || match self.0 {
+                Unary::Relu => y.iter_mut().zip(x).for_each(|(y, x)| *y = x.max(0.0)),
+                function => y.iter_mut().zip(x).for_each(|(y, &x)| *y = function.apply(x)),
+            },
+        );
+    }
+
+    fn input_grad(&self, _: usize, at: Point<'_>, dx: &mut [f32], store: Store, _: &mut Scratch) {
+        let (dy, y, x) = (&at.dy[..dx.len()], &at.y[..dx.len()], &at.x.get(0)[..dx.len()]);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || match self.0 {
+                Unary::Relu => deposit(dx, store, |i| if y[i] > 0.0 { dy[i] } else { 0.0 }),
+                function => deposit(dx, store, |i| dy[i] * slope(function, x[i], y[i])),
+            },
+        );
+    }
+}
+
+/// Which operation joins two tensors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    Add,
+    Mul,
+}
+
+/// A sum or product of two tensors, broadcast.
+pub(super) struct Binary {
+    sign: Sign,
+    /// Over (output, left, right).
+    walk: Strided<3>,
+    len: usize,
+    stored: [Vec<f32>; 2],
+}
+
+impl Binary {
+    pub(super) fn new(site: &Site<'_>, sign: Sign) -> Self {
+        let out = site.output();
+        let strides = [dense(out), broadcast(site.shape(0), out), broadcast(site.shape(1), out)];
+        let walk = Strided::new(out, [&strides[0], &strides[1], &strides[2]], [0; 3]);
+        Binary { sign, walk, len: out.iter().product(), stored: Default::default() }
+    }
+
+    /// Adds the gradient by one operand of one item.
+    fn grad(&self, operand: usize, dy: &[f32], other: &[f32], dx: &mut [f32]) {
+        let other_operand = 1 - operand;
+        self.walk.runs(|at, len, steps| {
+            let (to, step) = (at[1 + operand], steps[1 + operand]);
+            let dy = &dy[at[0]..at[0] + len];
+            match self.sign {
+                Sign::Add if step == 1 => dx[to..to + len].iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy),
+                Sign::Add => dy.iter().enumerate().for_each(|(i, dy)| dx[to + i * step] += dy),
+                Sign::Mul => {
+                    let (from, from_step) = (at[1 + other_operand], steps[1 + other_operand]);
+                    for (i, dy) in dy.iter().enumerate() {
+                        dx[to + i * step] += dy * other[from + i * from_step];
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl Layer for Binary {
+    fn prepare(&mut self, operand: usize, values: &[f32]) {
+        self.stored[operand] = values.to_vec();
+    }
+
+    fn forward(&self, n: usize, x: Inputs<'_>, y: &mut [f32], _: &mut Scratch) {
+        for item in 0..n {
+            let (a, b) = (x.item(0, item, &self.stored[0]), x.item(1, item, &self.stored[1]));
+            let y = &mut y[item * self.len..][..self.len];
+            self.walk.runs(
+                #[inline(always)]
+                |[to, at_a, at_b], len, [_, step_a, step_b]| {
+                    let y = &mut y[to..to + len];
+                    match (step_a, step_b, self.sign) {
+                        (1, 1, Sign::Add) => {
+                            let (a, b) = (&a[at_a..at_a + len], &b[at_b..at_b + len]);
+                            y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = a + b);
+                        }
+                        (_, _, Sign::Add) => {
+                            y.iter_mut()
+                                .enumerate()
+                                .for_each(|(i, y)| *y = a[at_a + i * step_a] + b[at_b + i * step_b]);
+                        }
+                        (_, _, Sign::Mul) => {
+                            y.iter_mut()
+                                .enumerate()
+                                .for_each(|(i, y)| *y = a[at_a + i * step_a] * b[at_b + i * step_b]);
+                        }
+                    }
+                },
+            );
+        }
+    }
+
+    fn input_grad(&self, operand: usize, at: Point<'_>, dx: &mut [f32], store: Store, _: &mut Scratch) {
+        if store == Store::Set {
+            dx.fill(0.0);
+        }
+        let len = dx.len() / at.n;
+        for item in 0..at.n {
+            let other = at.x.item(1 - operand, item, &self.stored[1 - operand]);
+            self.grad(operand, &at.dy[item * self.len..], other, &mut dx[item * len..][..len]);
+        }
+    }
+
+    fn param_grad(&self, operand: usize, at: Point<'_>, dw: &mut [f32], _: &mut Scratch) {
+        for item in 0..at.n {
+            let other = at.x.item(1 - operand, item, &self.stored[1 - operand]);
+            self.grad(operand, &at.dy[item * self.len..], other, dw);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What a training step does in which order: stages made of nodes, and the phases between barriers.
+
+use super::ExecError;
+use super::gemm::Store;
+use super::layer::{Layer, Place};
+use super::norm::BatchNorm;
+use super::program::{Step, steps};
+use super::trainable::{Param, ParamKind, State};
+use crate::graph::{Graph, Node, Op, Unary, ValueId};
+
+/// Values that the items at hand may take in a phase: 1 MiB, half of a second-level cache.
+const BLOCK_VALUES: usize = 256 << 10;
+
+/// One node, or a normalization with what was fused into it.
+pub(super) struct Stage {
+    pub(super) work: Work,
+    /// Operands; those of a normalization are `x` and, if there is one, the residual.
+    pub(super) inputs: Vec<ValueId>,
+    /// Where the computed operands are.
+    pub(super) from: Vec<Option<Place>>,
+    pub(super) output: ValueId,
+    /// For each operand its index in the parameters if it is one; of a normalization gamma and beta.
+    pub(super) params: Vec<Option<usize>>,
+    /// Whether one of them is trained.
+    pub(super) trains: bool,
+    /// Whether the gradient of the output is needed and known.
+    pub(super) reached: bool,
+    /// Whether each operand gets a gradient, and how it meets what other stages put there.
+    pub(super) grads: Vec<Option<Store>>,
+}
+
+pub(super) enum Work {
+    Layer(Box<dyn Layer>),
+    Norm(Norm),
+}
+
+/// A normalization by batch statistics; indices are those in the parameters and in the running statistics.
+pub(super) struct Norm {
+    pub(super) pass: BatchNorm,
+    pub(super) gamma: usize,
+    pub(super) beta: usize,
+    pub(super) mean: usize,
+    pub(super) variance: usize,
+}
+
+/// Stages that run without a barrier, from `begin` to before `end`.
+///
+/// A normalization at `begin` runs its second pass here and one at `end` its first; backward, the other way round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Phase {
+    pub(super) begin: usize,
+    pub(super) end: usize,
+    /// Items that go through it together.
+    pub(super) block: usize,
+}
+
+/// A graph taken apart for training.
+pub(super) struct Schedule {
+    pub(super) params: Vec<Param>,
+    pub(super) state: Vec<State>,
+    pub(super) stages: Vec<Stage>,
+    pub(super) phases: Vec<Phase>,
+    /// The values of an item, by value.
+    pub(super) places: Vec<Place>,
+}
+
+impl Schedule {
+    /// `graph` has a batch of one and no constants to fold.
+    pub(super) fn new(graph: &Graph) -> Result<Schedule, ExecError> {
+        let places = (0..graph.values.len())
+            .map(|slot| Place { slot, len: graph.values[slot].shape.iter().product() })
+            .collect();
+        let mut schedule =
+            Schedule { params: Vec::new(), state: Vec::new(), stages: Vec::new(), phases: Vec::new(), places };
+        for (node, step) in graph.nodes.iter().zip(steps(graph)?) {
+            let stage = schedule.stage(graph, node, step);
+            schedule.stages.push(stage);
+        }
+        schedule.fuse(graph);
+        for stage in &mut schedule.stages {
+            let place = |id: &ValueId| graph.param(*id).is_none().then(|| schedule.places[id.0 as usize]);
+            stage.from = stage.inputs.iter().map(place).collect();
+            stage.grads = vec![None; stage.inputs.len()];
+        }
+        schedule.cut();
+        Ok(schedule)
+    }
+
+    fn stage(&mut self, graph: &Graph, node: &Node, mut step: Step) -> Stage {
+        let stored = |operand: usize| node.inputs.get(operand).filter(|id| graph.param(**id).is_some()).copied();
+        let (work, inputs, params) = if let Op::BatchNorm { eps } = node.op {
+            let id = |operand: usize| node.inputs[operand];
+            let (gamma, beta) =
+                (self.param(graph, id(1), ParamKind::NormScale), self.param(graph, id(2), ParamKind::NormShift));
+            let (mean, variance) = (self.statistic(graph, id(3)), self.statistic(graph, id(4)));
+            let pass = BatchNorm::new(graph.value(id(1)).shape[0], eps);
+            let norm = Norm { pass, gamma, beta, mean, variance };
+            (Work::Norm(norm), vec![id(0)], vec![Some(gamma), Some(beta)])
+        } else {
+            let kind = |operand: usize| match (&node.op, operand) {
+                (Op::Conv2d { .. } | Op::Linear, 1) | (Op::MatMul, _) => Some(ParamKind::Weight),
+                (Op::Conv2d { .. } | Op::Linear, 2) => Some(ParamKind::Bias),
+                _ => None,
+            };
+            let mut params = Vec::new();
+            for operand in 0..node.inputs.len() {
+                let param = stored(operand).zip(kind(operand)).map(|(id, kind)| self.param(graph, id, kind));
+                if let (None, Some(tensor)) = (param, graph.param(node.inputs[operand])) {
+                    step.layer.prepare(operand, tensor.data());
+                }
+                params.push(param);
+            }
+            (Work::Layer(step.layer), step.inputs, params)
+        };
+        let (from, grads) = (Vec::new(), Vec::new());
+        Stage { work, inputs, from, output: step.output, params, trains: false, reached: false, grads }
+    }
+
+    /// The index of a parameter, which several nodes may share.
+    fn param(&mut self, graph: &Graph, id: ValueId, kind: ParamKind) -> usize {
+        if let Some(index) = self.params.iter().position(|param| param.id == id) {
+            return index;
+        }
+        let value = graph.param(id).map(|tensor| tensor.data().to_vec()).unwrap_or_default();
+        let (name, grad) = (graph.value(id).name.clone(), vec![0.0; value.len()]);
+        self.params.push(Param { id, name, value, grad, kind, trainable: true });
+        self.params.len() - 1
+    }
+
+    fn statistic(&mut self, graph: &Graph, id: ValueId) -> usize {
+        if let Some(index) = self.state.iter().position(|state| state.id == id) {
+            return index;
+        }
+        let value = graph.param(id).map(|tensor| tensor.data().to_vec()).unwrap_or_default();
+        self.state.push(State { id, name: graph.value(id).name.clone(), value });
+        self.state.len() - 1
+    }
+
+    /// Takes residual sums and ReLUs into the normalizations before them.
+    fn fuse(&mut self, graph: &Graph) {
+        let mut index = 0;
+        while index < self.stages.len() {
+            if let Work::Norm(_) = self.stages[index].work {
+                self.fuse_sum(graph, index);
+                self.fuse_relu(graph, index);
+            }
+            index += 1;
+        }
+    }
+
+    /// The only stage that reads a value, unless the value is an output, and its operator.
+    fn reader<'g>(&self, graph: &'g Graph, id: ValueId) -> Option<(usize, &'g Node)> {
+        let mut readers = graph.nodes.iter().flat_map(|n| n.inputs.iter().map(move |i| (n, *i))).filter(|r| r.1 == id);
+        let (node, _) = readers.next()?;
+        if readers.next().is_some() || graph.outputs.contains(&id) {
+            return None;
+        }
+        Some((self.stages.iter().position(|stage| stage.output == node.output)?, node))
+    }
+
+    fn fuse_sum(&mut self, graph: &Graph, index: usize) {
+        let output = self.stages[index].output;
+        let Some((reader, node)) = self.reader(graph, output) else { return };
+        let Some(&other) = node.inputs.iter().find(|id| **id != output) else { return };
+        let before = graph.inputs.contains(&other) || self.stages[..index].iter().any(|stage| stage.output == other);
+        if node.op == Op::Add && before && graph.shape(other) == graph.shape(output) {
+            self.stages[index].inputs.push(other);
+            self.stages[index].output = node.output;
+            self.stages.remove(reader);
+        }
+    }
+
+    fn fuse_relu(&mut self, graph: &Graph, index: usize) {
+        let Some((reader, node)) = self.reader(graph, self.stages[index].output) else { return };
+        if let (Op::Unary(Unary::Relu), Work::Norm(norm)) = (&node.op, &mut self.stages[index].work) {
+            norm.pass.relu = true;
+            self.stages[index].output = node.output;
+            self.stages.remove(reader);
+        }
+    }
+
+    /// Cuts the stages into phases.
+    fn cut(&mut self) {
+        let is_norm = |stage: &Stage| matches!(stage.work, Work::Norm(_));
+        let mut ends: Vec<usize> = (0..self.stages.len()).filter(|&index| is_norm(&self.stages[index])).collect();
+        ends.push(self.stages.len());
+        let mut begin = 0;
+        for end in ends {
+            let stages = &self.stages[begin..(end + 1).min(self.stages.len())];
+            let values: usize = stages.iter().map(|stage| self.places[stage.output.0 as usize].len).sum();
+            let block = (BLOCK_VALUES / (2 * values).max(1)).clamp(1, 64);
+            self.phases.push(Phase { begin, end, block });
+            begin = end;
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Every operator against plain loops, its gradients against finite differences, and whole networks.
