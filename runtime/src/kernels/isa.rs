@@ -1,5 +1,6 @@
 //! The list of kernel tables and what a planner must know of each, as plain data on every host.
 
+use super::band::Band;
 use super::{Kernels, Layout};
 use crate::ops::{Conv2d, Depthwise, Linear, OpSet};
 
@@ -12,6 +13,8 @@ macro_rules! for_each_isa {
         $each! {
             /// Plain Rust: the specification. Reads every layout.
             Scalar "scalar" Layout::PLAIN, Scratch::NONE, [all()] super::scalar;
+            /// AVX-512 with VNNI: servers since Cascade Lake, desktops since Zen 4.
+            Avx512Vnni "avx512_vnni" Layout::N16K4, Scratch::BYTE_BANDS, [target_arch = "x86_64"] super::x86_64::avx512_vnni;
         }
     };
 }
@@ -30,6 +33,13 @@ pub struct Scratch {
 impl Scratch {
     /// No working memory for any op.
     pub const NONE: Scratch = Scratch { conv2d: |_| 0, depthwise: |_| 0, linear: |_| 0 };
+
+    /// A band of one byte for each value.
+    pub const BYTE_BANDS: Scratch = Scratch {
+        conv2d: |op| Band::of_conv2d(op).bytes(1),
+        depthwise: |op| Band::of_depthwise(op).bytes(1),
+        linear: |op| Band::of_conv2d(&op.as_conv2d()).bytes(1),
+    };
 }
 
 macro_rules! define_isa {

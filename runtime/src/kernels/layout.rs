@@ -35,6 +35,9 @@ impl Layout {
     /// `[out][rows][row]`, nothing padded.
     pub const PLAIN: Layout = Layout { n: 1, k: 1, order: Order::KMinor, input_offset: 0 };
 
+    /// Panels of sixteen channels, four neighbouring products each, inputs made unsigned: x86-64.
+    pub const N16K4: Layout = Layout { n: 16, k: 4, order: Order::KMinor, input_offset: 128 };
+
     /// A layout from the numbers in a file; `None` if no layout has them.
     pub const fn new(n: u8, k: u8, order: u8, input_offset: u8) -> Option<Layout> {
         let order = match order {

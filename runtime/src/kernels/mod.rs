@@ -20,11 +20,14 @@
 // The only folder with unsafe code; each block states why it is sound.
 #![allow(unsafe_code)]
 
+mod band;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod isa;
 mod layout;
 pub mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 pub use isa::{Isa, Scratch};
 pub use layout::{Layout, Order};

@@ -1,0 +1,29 @@
+//! AVX-512 with VNNI: four products a lane in one instruction.
+
+mod conv;
+mod depthwise;
+mod eltwise;
+mod pool;
+mod requantize;
+
+use super::has;
+use crate::kernels::{Isa, Kernels, scalar};
+
+/// See [`available`].
+pub(crate) const KERNELS: Kernels = Kernels {
+    isa: Isa::Avx512Vnni,
+    conv2d: conv::conv2d,
+    depthwise: depthwise::depthwise,
+    linear: conv::linear,
+    add: eltwise::add,
+    mul: eltwise::mul,
+    lut: eltwise::lut,
+    max_pool: pool::max_pool,
+    avg_pool: pool::avg_pool,
+    ..scalar::KERNELS
+};
+
+/// Whether this CPU has AVX-512 F, BW, VL and VNNI: every kernel here relies on that.
+pub(crate) fn available() -> bool {
+    has!("avx512f", "avx512bw", "avx512vl", "avx512vnni")
+}

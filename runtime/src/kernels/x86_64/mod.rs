@@ -1,0 +1,17 @@
+//! Kernels for x86-64: what its tables share, and which CPU has which.
+
+pub(super) mod avx512_vnni;
+mod fill;
+mod sweep;
+
+/// Whether this CPU has all of the named features: asked of the CPU with `std`, else of the compiler.
+macro_rules! has {
+    ($($feature:tt),+) => {{
+        #[cfg(any(test, feature = "std"))]
+        let has = true $(&& std::arch::is_x86_feature_detected!($feature))+;
+        #[cfg(not(any(test, feature = "std")))]
+        let has = true $(&& cfg!(target_feature = $feature))+;
+        has
+    }};
+}
+use has;

@@ -1,0 +1,101 @@
+//! Where the products of a convolution lie in a band, and how a kernel goes from pixel to pixel.
+
+use crate::kernels::band::Band;
+use crate::ops::Conv2d;
+
+/// Channels in a panel of weights.
+pub(super) const PANEL: usize = 16;
+
+/// Bytes of a group of weights: four products of each channel of a panel.
+pub(super) const GROUP: usize = 4 * PANEL;
+
+/// The products of one output pixel: `rows * runs` runs of neighbouring values, four values a group; steps in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Taps {
+    pub(super) rows: usize,
+    pub(super) row_step: usize,
+    /// Runs in a kernel row: one, or one for each tap if taps do not touch.
+    pub(super) runs: usize,
+    pub(super) run_step: usize,
+    pub(super) groups: usize,
+    /// Bytes of a group of four values.
+    pub(super) group: usize,
+}
+
+impl Taps {
+    /// For values of `size` bytes; `None` if a group of four products would not be four neighbouring values, or
+    /// weights are missing.
+    pub(super) fn new(op: &Conv2d<'_>, band: &Band, size: usize) -> Option<Taps> {
+        let [rows, columns] = op.window.kernel;
+        let channels = op.input.channels;
+        let (runs, len) = match op.window.dilation[1] {
+            dilation if dilation == 1 || columns == 1 => (1, op.row_len()),
+            _ if channels.is_multiple_of(4) => (columns, channels),
+            _ => return None,
+        };
+        let taps = Taps {
+            rows,
+            row_step: op.window.dilation[0] * band.row() * size,
+            runs,
+            run_step: op.window.dilation[1] * channels * size,
+            groups: len.div_ceil(4),
+            group: 4 * size,
+        };
+        let panels = op.output.channels.div_ceil(PANEL);
+        (panels * taps.panel() <= op.weights.len() && op.channels.covers(panels * PANEL)).then_some(taps)
+    }
+
+    /// Bytes of a panel of weights.
+    pub(super) const fn panel(&self) -> usize {
+        self.rows * self.runs * self.groups * GROUP
+    }
+
+    /// Bytes from a pixel's first value to the end of its last group.
+    const fn reach(&self) -> usize {
+        (self.rows - 1) * self.row_step + (self.runs - 1) * self.run_step + self.groups * self.group
+    }
+}
+
+/// The offsets in a band of the pixels that a run of outputs begins with, in the order of the outputs.
+#[derive(Clone, Copy)]
+pub(super) struct Pixels {
+    at: usize,
+    column: usize,
+    columns: usize,
+    /// Bytes to the next pixel, and on from there to the first of the next row.
+    step: usize,
+    wrap: usize,
+}
+
+impl Pixels {
+    /// For `count` outputs of a band of `len` bytes, values of `size` bytes.
+    ///
+    /// If there is a result, then for each of the first `count` offsets all the groups of `taps` lie inside the band.
+    pub(super) fn new(
+        op: &Conv2d<'_>,
+        band: &Band,
+        size: usize,
+        taps: &Taps,
+        count: usize,
+        len: usize,
+    ) -> Option<Pixels> {
+        let columns = op.output.width;
+        let [row, step] = [band.step[0] * band.row() * size, band.step[1] * band.pixel * size];
+        let last = (count.checked_sub(1)? / columns) * row + (columns - 1) * step;
+        let wrap = row.wrapping_sub(columns * step);
+        (last + taps.reach() <= len).then_some(Pixels { at: 0, column: 0, columns, step, wrap })
+    }
+
+    /// The next pixel's offset.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> usize {
+        let at = self.at;
+        self.at = at.wrapping_add(self.step);
+        self.column += 1;
+        if self.column == self.columns {
+            self.column = 0;
+            self.at = self.at.wrapping_add(self.wrap);
+        }
+        at
+    }
+}
