@@ -15,6 +15,9 @@ macro_rules! for_each_isa {
             Scalar "scalar" Layout::PLAIN, Scratch::NONE, [all()] super::scalar;
             /// AVX-512 with VNNI: servers since Cascade Lake, desktops since Zen 4.
             Avx512Vnni "avx512_vnni" Layout::N16K4, Scratch::BYTE_BANDS, [target_arch = "x86_64"] super::x86_64::avx512_vnni;
+            /// Cortex-M with the DSP extension: M4, M7, M33, M55.
+            Dsp "dsp" super::cortex_m::DSP_LAYOUT, super::cortex_m::DSP_SCRATCH,
+                [all(target_arch = "arm", target_os = "none", feature = "isa-dsp")] super::cortex_m::dsp;
         }
     };
 }

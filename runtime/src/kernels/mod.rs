@@ -23,6 +23,7 @@
 mod band;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod cortex_m;
 mod isa;
 mod layout;
 pub mod scalar;

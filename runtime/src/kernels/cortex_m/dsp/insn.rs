@@ -1,0 +1,77 @@
+//! The instructions of the DSP extension that have no name in stable Rust, one function each.
+//!
+//! A word holds two signed 16-bit *lanes*, or four signed bytes, the lowest first.
+
+use core::arch::asm;
+
+/// A function of one instruction: no memory, and no flags but those that Rust lets assembly change.
+macro_rules! insn {
+    ($(#[$doc:meta])* $name:ident($($arg:ident),*) $text:literal $(, $more:literal)*) => {
+        $(#[$doc])*
+        #[inline(always)]
+        pub(super) fn $name($($arg: u32),*) -> u32 {
+            let result;
+            // SAFETY: the instruction reads and writes the named registers and flags only; every core with the DSP
+            // extension has it, and this module is compiled for no other.
+            unsafe { asm!($text $(, $more)*, $($arg = in(reg) $arg,)* d = lateout(reg) result, options(pure, nomem, nostack)) };
+            result
+        }
+    };
+}
+
+insn! {
+    /// Bytes 0 and 2 as lanes.
+    even_bytes(x) "sxtb16 {d}, {x}"
+}
+insn! {
+    /// Bytes 1 and 3 as lanes.
+    odd_bytes(x) "sxtb16 {d}, {x}, ror #8"
+}
+insn! {
+    /// Lanes of `acc` plus bytes 0 and 2.
+    add_even_bytes(acc, x) "sxtab16 {d}, {acc}, {x}"
+}
+insn! {
+    /// Lanes of `acc` plus bytes 1 and 3.
+    add_odd_bytes(acc, x) "sxtab16 {d}, {acc}, {x}, ror #8"
+}
+insn! {
+    /// The low lanes of `a` and `b`.
+    low_lanes(a, b) "pkhbt {d}, {a}, {b}, lsl #16"
+}
+insn! {
+    /// The high lanes of `a` and `b`.
+    high_lanes(a, b) "pkhtb {d}, {b}, {a}, asr #16"
+}
+insn! {
+    /// `acc` plus the products of both lanes.
+    add_products(a, b, acc) "smlad {d}, {a}, {b}, {acc}"
+}
+insn! {
+    /// `acc` plus the product of the low lanes.
+    add_low_product(a, b, acc) "smlabb {d}, {a}, {b}, {acc}"
+}
+insn! {
+    /// `acc` plus the product of the high lanes.
+    add_high_product(a, b, acc) "smlatt {d}, {a}, {b}, {acc}"
+}
+insn! {
+    /// `acc` plus the upper 32 bits of the product.
+    add_high_word(a, b, acc) "smmla {d}, {a}, {b}, {acc}"
+}
+insn! {
+    /// Limited to -128..=127.
+    saturate_byte(x) "ssat {d}, #8, {x}"
+}
+/// The larger of each pair of signed bytes.
+#[inline(always)]
+pub(super) fn max_bytes(a: u32, b: u32) -> u32 {
+    let result;
+    // SAFETY: as above. Two instructions in one block, because the flags between them have no name in Rust; the result is
+    // written by the first, so it must not share a register with an operand.
+    unsafe {
+        asm!("ssub8 {d}, {a}, {b}", "sel {d}, {a}, {b}", a = in(reg) a, b = in(reg) b, d = out(reg) result,
+            options(pure, nomem, nostack));
+    }
+    result
+}

@@ -1,0 +1,17 @@
+//! The table for cores with the DSP extension (Cortex-M4, M7, M33, M55): two 16-bit products an instruction.
+
+mod conv;
+mod gather;
+mod insn;
+mod tile;
+
+use crate::kernels::{Isa, Kernels, scalar};
+
+/// See [`Kernels`].
+pub(crate) const KERNELS: Kernels =
+    Kernels { isa: Isa::Dsp, conv2d: conv::conv2d, linear: conv::linear, ..scalar::KERNELS };
+
+/// Always: a program is built for one core.
+pub(crate) const fn available() -> bool {
+    true
+}

@@ -1,0 +1,50 @@
+//! Tables for Cortex-M; what the planner must know of them is here, compiled on every host.
+
+#[cfg(all(target_arch = "arm", target_os = "none", feature = "isa-dsp"))]
+pub(super) mod dsp;
+
+use super::{Layout, Order, Scratch};
+use crate::ops::Conv2d;
+
+/// Weights for the DSP extension: a 16-bit number holds the weights of two output channels.
+pub(super) const DSP_LAYOUT: Layout = Layout { n: 2, k: 4, order: Order::Halves, input_offset: 0 };
+
+/// Working memory of the DSP table.
+pub(super) const DSP_SCRATCH: Scratch = Scratch {
+    conv2d: |op| ConvScratch::of(op).bytes(),
+    depthwise: |_| 0,
+    linear: |op| ConvScratch::of(&op.as_conv2d()).bytes(),
+};
+
+/// Output pixels that the DSP table computes together: with two channels, the sums of three fill the registers.
+const TILE: usize = 3;
+
+/// Words of a prepared output channel: bias, multiplier, addend, shift.
+const CHANNEL_WORDS: usize = 4;
+
+/// The parts of a convolution's scratch, in their order.
+#[derive(Clone, Copy)]
+struct ConvScratch {
+    /// Words that hold the prepared output channels.
+    channels: usize,
+    /// Words that hold the columns: for each pixel of a tile all values that it sees, two to a word.
+    columns: usize,
+    /// Bytes of one kernel row, for rows that must be put together value by value.
+    row: usize,
+}
+
+impl ConvScratch {
+    const fn of(op: &Conv2d<'_>) -> Self {
+        let row = DSP_LAYOUT.padded_row(op.row_len());
+        let column = (row / 2).saturating_mul(op.window.kernel[0]);
+        ConvScratch {
+            channels: DSP_LAYOUT.padded_channels(op.output.channels).saturating_mul(CHANNEL_WORDS),
+            columns: column.saturating_mul(if op.output.pixels() < TILE { 1 } else { TILE }),
+            row,
+        }
+    }
+
+    const fn bytes(self) -> usize {
+        self.channels.saturating_add(self.columns).saturating_mul(4).saturating_add(self.row)
+    }
+}
