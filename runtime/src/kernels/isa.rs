@@ -13,6 +13,8 @@ macro_rules! for_each_isa {
         $each! {
             /// Plain Rust: the specification. Reads every layout.
             Scalar "scalar" Layout::PLAIN, Scratch::NONE, [all()] super::scalar;
+            /// AVX2: almost every x86-64 CPU since 2013.
+            Avx2 "avx2" Layout::N16K4, Scratch::WORD_BANDS, [target_arch = "x86_64"] super::x86_64::avx2;
             /// AVX-512 with VNNI: servers since Cascade Lake, desktops since Zen 4.
             Avx512Vnni "avx512_vnni" Layout::N16K4, Scratch::BYTE_BANDS, [target_arch = "x86_64"] super::x86_64::avx512_vnni;
             /// Cortex-M with the DSP extension: M4, M7, M33, M55.
@@ -38,10 +40,17 @@ impl Scratch {
     pub const NONE: Scratch = Scratch { conv2d: |_| 0, depthwise: |_| 0, linear: |_| 0 };
 
     /// A band of one byte for each value.
-    pub const BYTE_BANDS: Scratch = Scratch {
+    const BYTE_BANDS: Scratch = Scratch {
         conv2d: |op| Band::of_conv2d(op).bytes(1),
         depthwise: |op| Band::of_depthwise(op).bytes(1),
         linear: |op| Band::of_conv2d(&op.as_conv2d()).bytes(1),
+    };
+
+    /// A band of two bytes for each value that is summed over channels.
+    const WORD_BANDS: Scratch = Scratch {
+        conv2d: |op| Band::of_conv2d(op).bytes(2),
+        linear: |op| Band::of_conv2d(&op.as_conv2d()).bytes(2),
+        ..Scratch::BYTE_BANDS
     };
 }
 

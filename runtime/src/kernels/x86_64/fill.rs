@@ -41,16 +41,25 @@ pub(super) fn fill<T: Copy>(band: &Band, image: &Image<'_>, first: usize, into: 
         after.fill(padding);
         let source = source.get((lead * band.skip[1]).saturating_sub(pad[1]) * channels..).unwrap_or(&[]);
         if repeat == 1 && band.skip[1] == 1 {
-            for (to, &v) in inside.iter_mut().zip(source) {
-                *to = convert(v);
-            }
-        } else {
-            let pixels = source.chunks(channels).step_by(band.skip[1]);
-            for (to, from) in inside.chunks_exact_mut(band.pixel).zip(pixels) {
+            copy(inside, source, &convert);
+            continue;
+        }
+        let pixels = source.chunks(channels).step_by(band.skip[1]);
+        for (to, from) in inside.chunks_exact_mut(band.pixel).zip(pixels) {
+            if repeat == 1 {
+                copy(to, from, &convert);
+            } else {
                 for (to, &v) in to.chunks_exact_mut(repeat).zip(from) {
                     to.fill(convert(v));
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+fn copy<T>(to: &mut [T], from: &[i8], convert: impl Fn(i8) -> T) {
+    for (to, &v) in to.iter_mut().zip(from) {
+        *to = convert(v);
     }
 }

@@ -1,0 +1,67 @@
+//! Pools: the channels of a pixel side by side, the window clipped to the image.
+
+use core::arch::x86_64::*;
+
+use super::requantize::{Range, Rescale, load, store, widen};
+use crate::ops::{AvgPool, MaxPool};
+
+/// See [`crate::Kernels::max_pool`].
+pub(super) fn max_pool(op: &MaxPool, input: &[i8], output: &mut [i8]) {
+    if op.fits(input, output) {
+        // SAFETY: the table is given out only if the CPU has the features (`available`).
+        unsafe { maxima(op, input, output) }
+    }
+}
+
+/// See [`crate::Kernels::avg_pool`].
+pub(super) fn avg_pool(op: &AvgPool<'_>, input: &[i8], output: &mut [i8]) {
+    if op.fits(input, output) {
+        // SAFETY: the table is given out only if the CPU has the features (`available`).
+        unsafe { means(op, input, output) }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn maxima(op: &MaxPool, input: &[i8], output: &mut [i8]) {
+    let channels = op.output.channels;
+    for (i, pixel) in output.chunks_exact_mut(channels.max(1)).enumerate() {
+        let [y, x] = [i / op.output.width, i % op.output.width];
+        for (block, out) in pixel.chunks_mut(16).enumerate() {
+            let mut max = _mm_set1_epi8(i8::MIN);
+            for y in op.window.under(0, y, op.input.height) {
+                for x in op.window.under(1, x, op.input.width) {
+                    let values = &input[(y * op.input.width + x) * channels + block * 16..][..out.len()];
+                    max = _mm_max_epi8(max, load(values));
+                }
+            }
+            store(out, max);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn means(op: &AvgPool<'_>, input: &[i8], output: &mut [i8]) {
+    let MaxPool { input: image, output: shape, window } = op.pool;
+    let channels = shape.channels;
+    let range = Range::new(op.range);
+    for (i, pixel) in output.chunks_exact_mut(channels.max(1)).enumerate() {
+        let [rows, columns] =
+            [window.under(0, i / shape.width, image.height), window.under(1, i % shape.width, image.width)];
+        let n = rows.len() * columns.len();
+        let (multiplier, shift) = op.factor(n);
+        let rescale = Rescale::splat(multiplier, shift);
+        let start = _mm256_set1_epi32((n as i32).wrapping_mul(-(op.input_zero as i32)));
+        for (block, out) in pixel.chunks_mut(16).enumerate() {
+            let mut sums = [start; 2];
+            for y in rows.clone() {
+                for x in columns.clone() {
+                    let values = &input[(y * image.width + x) * channels + block * 16..][..out.len()];
+                    for (sum, value) in sums.iter_mut().zip(widen(load(values))) {
+                        *sum = _mm256_add_epi32(*sum, value);
+                    }
+                }
+            }
+            store(out, range.pack(rescale.apply(sums)));
+        }
+    }
+}
