@@ -3,11 +3,13 @@
 pub mod artifact;
 pub mod cli;
 pub mod data;
+pub mod distill;
 pub mod families;
 pub mod graph;
 pub mod ops;
 pub mod pipeline;
 pub mod recipe;
+pub mod teacher;
 pub mod train;
 pub mod verify;
 pub mod watch;

@@ -2,9 +2,10 @@
 
 use super::random::{Purpose, stream};
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 /// What stands where an image gives nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fill {
     /// Black.
@@ -24,7 +25,8 @@ impl Fill {
 }
 
 /// Which changes an image may undergo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Augment {
     /// Mirror half of the images left to right.
     pub flip: bool,
@@ -34,6 +36,13 @@ pub struct Augment {
     pub cutout: usize,
     /// What comes in from outside.
     pub fill: Fill,
+}
+
+impl Default for Augment {
+    /// What suits small photographs.
+    fn default() -> Self {
+        Augment { flip: true, shift: 4, cutout: 0, fill: Fill::Zero }
+    }
 }
 
 impl Augment {

@@ -11,7 +11,8 @@ mod split;
 pub use augment::{Augment, Fill, View};
 pub use error::DataError;
 pub use folder::load_image;
-pub use normalize::Normalize;
+pub use normalize::{Normalize, Table};
+pub(crate) use split::shuffle;
 pub use split::{Split, split};
 
 use serde::Deserialize;

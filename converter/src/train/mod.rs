@@ -1,3 +1,23 @@
-//! The float graph executed with gradients, and everything that training needs round it.
+//! Training: the float graph executed with gradients, and all that turns gradients into a trained network.
 
+mod checkpoint;
+mod ema;
+mod error;
+mod evaluate;
+mod examples;
 pub mod exec;
+mod loss;
+mod optimizer;
+mod schedule;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod trainer;
+
+pub use checkpoint::CheckpointError;
+pub use error::TrainError;
+pub use evaluate::{Evaluation, evaluate, for_batches, predict};
+pub use examples::{Examples, Images, Target};
+pub use loss::{Distill, Loss};
+pub use settings::{OptimizerSettings, Schedule, TrainSettings};
+pub use trainer::{Control, Epoch, Trained, fit};

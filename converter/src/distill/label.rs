@@ -1,0 +1,155 @@
+//! Asks a teacher, or several, about fixed views of every image, and stores the answers as they come.
+
+use super::error::LabelError;
+use super::labels::{Labels, Shard};
+use super::settings::{Ensemble, LabelSettings};
+use crate::artifact::{ArtifactError, Doing};
+use crate::data::{Augment, Dataset, Table, hex};
+use crate::teacher::Teacher;
+use crate::train::{Control, Examples, Target, for_batches};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// Images of a file: what an interruption can cost at most.
+const SHARD: usize = 5000;
+
+/// The answers of `teachers` to `settings.views` views of every image, from the files in `folder` as far as they are
+/// there. What the views are follows from the flips and shifts of `augment`.
+///
+/// # Errors
+/// If a teacher cannot be executed or answers nonsense, a file cannot be read or written, `folder` holds answers to
+/// something else, or the work is interrupted; what was stored then serves the next time.
+pub fn label(
+    teachers: &[Teacher],
+    data: &Dataset,
+    augment: &Augment,
+    settings: &LabelSettings,
+    folder: &Path,
+    control: &Control<'_>,
+) -> Result<Labels, LabelError> {
+    if settings.views == 0 || teachers.is_empty() {
+        return Err(LabelError::Settings("at least one view and one teacher are needed"));
+    }
+    let of = hash(teachers, data, augment, settings);
+    let (images, classes) = (data.len(), data.classes.len());
+    let total = settings.views * images;
+    let mut logits = Vec::with_capacity(total * classes);
+    std::fs::create_dir_all(folder).map_err(|e| ArtifactError::new(folder, Doing::Write, e))?;
+    let tell = |done: usize, view: usize| {
+        control.watch.step(done as u64, total as u64, &format!("view {} of {}", view + 1, settings.views));
+    };
+    for view in 0..settings.views {
+        for first in (0..images).step_by(SHARD) {
+            let count = SHARD.min(images - first);
+            let shard = Shard { folder, of: &of, view, first, count, classes, precision: settings.precision };
+            let done = view * images + first;
+            let rows = match shard.read()? {
+                Some(rows) => rows,
+                None => {
+                    let mut report = |of_shard: usize| tell(done + of_shard, view);
+                    let task = Task { data, augment, view, first, count };
+                    match answers(teachers, &task, settings.ensemble, control, &mut report)? {
+                        Some(rows) => shard.write(&rows)?,
+                        None => return Err(LabelError::Interrupted { done, total }),
+                    }
+                }
+            };
+            logits.extend(rows);
+            tell(done + count, view);
+        }
+    }
+    Ok(Labels { of, views: settings.views, images, classes, logits })
+}
+
+/// Everything that the answers depend on, but for how many views there are.
+fn hash(teachers: &[Teacher], data: &Dataset, augment: &Augment, settings: &LabelSettings) -> String {
+    let mut hasher = Sha256::new();
+    for teacher in teachers {
+        hasher.update(teacher.hash());
+    }
+    hasher.update(data.hash());
+    let Augment { flip, shift, fill, .. } = augment;
+    let LabelSettings { precision, ensemble, .. } = settings;
+    hasher.update(format!("{flip} {shift} {fill:?} {precision:?} {ensemble:?}"));
+    hex(&hasher.finalize())
+}
+
+/// A view of some images.
+struct Task<'a> {
+    data: &'a Dataset,
+    augment: &'a Augment,
+    view: usize,
+    first: usize,
+    count: usize,
+}
+
+/// A [`Task`] as one teacher sees it.
+struct Views<'a> {
+    task: &'a Task<'a>,
+    table: Table,
+}
+
+impl Examples for Views<'_> {
+    fn len(&self) -> usize {
+        self.task.count
+    }
+
+    fn draw(&self, _epoch: usize, index: usize, input: &mut [f32]) -> Target<'_> {
+        let Task { data, augment, view, first, .. } = *self.task;
+        let image = first + index;
+        let mut pixels = vec![0; data.image_len()];
+        augment.view(view, image).apply(data.image(image), &mut pixels, data.shape, augment.fill);
+        self.table.apply(&pixels, input);
+        Target { label: data.labels[image], teacher: None }
+    }
+
+    fn hash(&self) -> String {
+        self.task.data.hash()
+    }
+}
+
+/// The answers of all teachers as one; `None` if interrupted.
+fn answers(
+    teachers: &[Teacher],
+    task: &Task<'_>,
+    ensemble: Ensemble,
+    control: &Control<'_>,
+    report: &mut dyn FnMut(usize),
+) -> Result<Option<Vec<f32>>, LabelError> {
+    let classes = task.data.classes.len();
+    let mut sums = vec![0.0; task.count * classes];
+    let share = 1.0 / teachers.len() as f32;
+    for (number, teacher) in teachers.iter().enumerate() {
+        let views = Views { task, table: teacher.normalize.table(task.data.shape[2]) };
+        let mut done = 0;
+        for_batches(&teacher.graph, &views, control.threads, |rows, targets| {
+            let sums = sums[done * classes..].chunks_exact_mut(classes);
+            for (sums, row) in sums.zip(rows.chunks_exact(classes)) {
+                match ensemble {
+                    Ensemble::Logits => sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += share * value),
+                    Ensemble::Probabilities => add_probabilities(sums, row, share),
+                }
+            }
+            done += targets.len();
+            report((number * task.count + done) / teachers.len());
+            !control.watch.stopped()
+        })?;
+        if done < task.count {
+            return Ok(None);
+        }
+    }
+    if ensemble == Ensemble::Probabilities {
+        // Far below any probability that matters, and still a finite logarithm.
+        sums.iter_mut().for_each(|p| *p = p.max(1e-30).ln());
+    }
+    Ok(Some(sums))
+}
+
+/// Adds a share of the softmax of `logits`.
+fn add_probabilities(sums: &mut [f32], logits: &[f32], share: f32) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = logits.iter().map(|v| (v - largest).exp()).sum();
+    for (total, value) in sums.iter_mut().zip(logits) {
+        *total += share * (value - largest).exp() / sum;
+    }
+}

@@ -1,0 +1,43 @@
+//! A teacher's knowledge handed to a student: the teacher answers once, to fixed views of every image, and the student
+//! learns from the stored answers.
+
+mod error;
+mod examples;
+mod label;
+mod labels;
+mod settings;
+
+pub use error::LabelError;
+pub use examples::Labelled;
+pub use label::label;
+pub use labels::Labels;
+pub use settings::{DistillSettings, Ensemble, LabelSettings, Precision};
+
+use crate::data::{self, Dataset, Normalize};
+use crate::graph::Graph;
+use crate::train::{self, Control, Images, Loss, TrainError, TrainSettings, Trained};
+
+/// Trains `student` on the images of `data` and the teacher's answers to them.
+///
+/// With `settings.hold_out` images held out, it learns from the others and is watched on those.
+///
+/// # Errors
+/// If no images can be held out, or the training fails or is interrupted.
+pub fn distill(
+    student: &Graph,
+    data: &Dataset,
+    labels: &Labels,
+    settings: &TrainSettings,
+    how: &DistillSettings,
+    control: &Control<'_>,
+) -> Result<Trained, TrainError> {
+    if let Some(problem) = how.problem() {
+        return Err(TrainError::Settings(problem));
+    }
+    let split = data::split(data, settings.hold_out, settings.seed)?;
+    let normalize = Normalize::student();
+    let examples = Labelled::new(data, &split.train, labels, &normalize, settings);
+    let valid = Images::plain(data, &split.valid, &normalize);
+    let loss = Loss { smoothing: settings.label_smoothing, distill: Some(how.loss()) };
+    train::fit(student, &examples, (!split.valid.is_empty()).then_some(&valid as _), &loss, settings, control)
+}

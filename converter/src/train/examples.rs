@@ -1,0 +1,78 @@
+//! What a trainer learns from: inputs and targets, drawn anew for each epoch.
+
+use crate::data::{Augment, Dataset, Normalize, Table};
+use sha2::{Digest, Sha256};
+
+/// What is wanted of an example.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target<'a> {
+    /// The class.
+    pub label: u32,
+    /// A teacher's logits for exactly this input, if there are some.
+    pub teacher: Option<&'a [f32]>,
+}
+
+/// Numbered examples that may look different in each epoch, always in the same way for the same epoch.
+pub trait Examples: Sync {
+    /// Number of examples.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes the input of example `index` as it looks in `epoch`, and says what is wanted of it.
+    fn draw(&self, epoch: usize, index: usize, input: &mut [f32]) -> Target<'_>;
+
+    /// A hash of all that the examples depend on, in hex.
+    fn hash(&self) -> String;
+}
+
+/// Some images of a data set, changed at random.
+pub struct Images<'a> {
+    data: &'a Dataset,
+    indices: &'a [usize],
+    normalize: &'a Normalize,
+    table: Table,
+    augment: Augment,
+    seed: u64,
+}
+
+impl<'a> Images<'a> {
+    /// The images of `indices`, normalized, and changed by `augment` with random numbers from `seed`.
+    pub fn new(data: &'a Dataset, indices: &'a [usize], normalize: &'a Normalize, augment: Augment, seed: u64) -> Self {
+        Images { data, indices, normalize, table: normalize.table(data.shape[2]), augment, seed }
+    }
+
+    /// The images of `indices` as they are.
+    pub fn plain(data: &'a Dataset, indices: &'a [usize], normalize: &'a Normalize) -> Self {
+        Self::new(data, indices, normalize, Augment::NONE, 0)
+    }
+}
+
+impl Examples for Images<'_> {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn draw(&self, epoch: usize, index: usize, input: &mut [f32]) -> Target<'_> {
+        let (index, shape) = (self.indices[index], self.data.shape);
+        let view = self.augment.draw(self.seed, epoch, index);
+        let mut pixels = vec![0; self.data.image_len()];
+        view.apply(self.data.image(index), &mut pixels, shape, self.augment.fill);
+        self.augment.cover(&mut pixels, shape, self.seed, epoch, index);
+        self.table.apply(&pixels, input);
+        Target { label: self.data.labels[index], teacher: None }
+    }
+
+    fn hash(&self) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(self.data.hash());
+        for index in self.indices {
+            hasher.update((*index as u64).to_le_bytes());
+        }
+        hasher.update(format!("{:?} {:?} {}", self.normalize, self.augment, self.seed));
+        crate::data::hex(&hasher.finalize())
+    }
+}

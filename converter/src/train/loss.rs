@@ -1,0 +1,154 @@
+//! The losses of classifiers: cross entropy with smoothed labels, mixed with a teacher's softened outputs.
+
+use super::examples::Target;
+use serde::{Deserialize, Serialize};
+
+/// What is minimized.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Probability spread evenly over all classes in the labels.
+    pub smoothing: f32,
+    /// How the teacher's outputs count, for examples that have them.
+    pub distill: Option<Distill>,
+}
+
+/// How a teacher's outputs count (Hinton, Vinyals, Dean 2015).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Distill {
+    /// Both sides' logits are divided by it before the softmax.
+    pub temperature: f32,
+    /// The teacher's part of the loss; the labels have the rest.
+    pub weight: f32,
+}
+
+/// Sums over the examples of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Sums {
+    /// Of the loss.
+    pub loss: f64,
+    /// Of examples whose largest logit, the first one if several are equal, is that of their label.
+    pub correct: usize,
+}
+
+impl std::ops::AddAssign for Sums {
+    fn add_assign(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.correct += other.correct;
+    }
+}
+
+impl Loss {
+    /// The loss of a batch, and the gradient of its mean with respect to the logits (rows of one example each).
+    pub(super) fn batch(&self, logits: &[f32], targets: &[Target<'_>], grad: &mut [f32]) -> Sums {
+        let classes = logits.len() / targets.len().max(1);
+        let mean = 1.0 / targets.len() as f32;
+        let mut sums = Sums::default();
+        let (mut student, mut teacher) = (vec![0.0; classes], vec![0.0; classes]);
+        let rows = logits.chunks_exact(classes).zip(grad.chunks_exact_mut(classes));
+        for ((logits, grad), target) in rows.zip(targets) {
+            let label = target.label as usize;
+            let distill = self.distill.filter(|_| target.teacher.is_some());
+            let hard = mean * (1.0 - distill.map_or(0.0, |d| d.weight));
+            let log_sum = softmax(logits, 1.0, &mut student);
+            let even = self.smoothing / classes as f32;
+            let mut loss = 0.0;
+            for (class, grad) in grad.iter_mut().enumerate() {
+                let wanted = even + if class == label { 1.0 - self.smoothing } else { 0.0 };
+                *grad = hard * (student[class] - wanted);
+                loss += hard * wanted * (log_sum - logits[class]);
+            }
+            if let (Some(Distill { temperature, weight }), Some(wanted)) = (distill, target.teacher) {
+                let soft = mean * weight * temperature;
+                let student_sum = softmax(logits, temperature, &mut student);
+                let teacher_sum = softmax(wanted, temperature, &mut teacher);
+                for (class, grad) in grad.iter_mut().enumerate() {
+                    *grad += soft * (student[class] - teacher[class]);
+                    let gap = (wanted[class] / temperature - teacher_sum) - (logits[class] / temperature - student_sum);
+                    // The square of the temperature keeps the size of the gradient as the temperature changes.
+                    loss += soft * temperature * teacher[class] * gap;
+                }
+            }
+            sums.loss += f64::from(loss) * targets.len() as f64;
+            sums.correct += usize::from(first_max(logits) == label);
+        }
+        sums
+    }
+}
+
+/// The index of the largest value; of equal ones the first.
+pub(super) fn first_max(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in values.iter().enumerate() {
+        if *value > values[best] {
+            best = index;
+        }
+    }
+    best
+}
+
+/// Writes the softmax of `logits / temperature`; returns the logarithm of its denominator.
+fn softmax(logits: &[f32], temperature: f32, out: &mut [f32]) -> f32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for (out, logit) in out.iter_mut().zip(logits) {
+        *out = ((logit - largest) / temperature).exp();
+        sum += *out;
+    }
+    for out in out {
+        *out /= sum;
+    }
+    sum.ln() + largest / temperature
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGITS: [f32; 6] = [1.0, -0.5, 2.0, 0.25, 0.5, -1.5];
+    const TEACHER: [f32; 6] = [3.0, 0.5, -1.0, -2.0, 4.0, 1.0];
+
+    fn targets(with_teacher: bool) -> [Target<'static>; 2] {
+        let teacher = |row: usize| with_teacher.then(|| &TEACHER[3 * row..][..3]);
+        [Target { label: 2, teacher: teacher(0) }, Target { label: 0, teacher: teacher(1) }]
+    }
+
+    #[test]
+    fn cross_entropy_is_that_of_the_textbook() {
+        let mut grad = [0.0; 6];
+        let sums = Loss::default().batch(&LOGITS, &targets(false), &mut grad);
+        // log(e^1 + e^-0.5 + e^2) - 2 and log(e^0.25 + e^0.5 + e^-1.5) - 0.25
+        assert!((sums.loss - (0.371_540 + 0.899_266)).abs() < 1e-4, "{}", sums.loss);
+        assert_eq!(sums.correct, 1);
+    }
+
+    #[test]
+    fn gradients_are_those_of_the_loss() {
+        for (loss, with_teacher) in [
+            (Loss::default(), false),
+            (Loss { smoothing: 0.1, distill: None }, false),
+            (Loss { smoothing: 0.1, distill: Some(Distill { temperature: 4.0, weight: 0.7 }) }, true),
+            (Loss { smoothing: 0.0, distill: Some(Distill { temperature: 1.0, weight: 1.0 }) }, true),
+        ] {
+            let targets = targets(with_teacher);
+            let (mut grad, mut unused) = ([0.0; 6], [0.0; 6]);
+            loss.batch(&LOGITS, &targets, &mut grad);
+            for (i, grad) in grad.iter().enumerate() {
+                let mut at = |delta: f32| {
+                    let mut logits = LOGITS;
+                    logits[i] += delta;
+                    loss.batch(&logits, &targets, &mut unused).loss / 2.0
+                };
+                let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
+                assert!((slope - f64::from(*grad)).abs() < 1e-4, "{loss:?} at {i}: {slope} and {grad}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_student_equal_to_its_teacher_has_nothing_to_learn() {
+        let loss = Loss { smoothing: 0.0, distill: Some(Distill { temperature: 3.0, weight: 1.0 }) };
+        let mut grad = [1.0; 6];
+        let sums = loss.batch(&TEACHER, &targets(true), &mut grad);
+        assert!(sums.loss.abs() < 1e-6 && grad.iter().all(|g| g.abs() < 1e-7), "{sums:?} {grad:?}");
+    }
+}
