@@ -29,7 +29,8 @@ fn bench(name: &str, table: &Kernels) {
     for layer in network(name).into_iter().flatten() {
         let mut loaded = Loaded::new(layer, table, &mut rng);
         let timing = time(0.05, || loaded.run(table));
-        let row = (layer.macs() as f64 / 1e6, timing.min * 1e6, timing.median * 1e6, layer.macs() as f64 / timing.min / 1e9);
+        let row =
+            (layer.macs() as f64 / 1e6, timing.min * 1e6, timing.median * 1e6, layer.macs() as f64 / timing.min / 1e9);
         println!("{:<32} {:>8.3} {:>10.2} {:>10.2} {:>8.1}", layer.name(), row.0, row.1, row.2, row.3);
         min += timing.min;
         macs += layer.macs();

@@ -85,9 +85,7 @@ pub fn network(name: &str) -> Option<Vec<Layer>> {
     Some(match name {
         "resnet8" => residual(stem(32, 16, 3, 1), Shape::new(32, 32, 16), &[(16, 1), (32, 1), (64, 1)]),
         "resnet20" => residual(stem(32, 16, 3, 1), Shape::new(32, 32, 16), &[(16, 3), (32, 3), (64, 3)]),
-        "resnet18" => {
-            residual(stem(224, 64, 7, 2), Shape::new(56, 56, 64), &[(64, 2), (128, 2), (256, 2), (512, 2)])
-        }
+        "resnet18" => residual(stem(224, 64, 7, 2), Shape::new(56, 56, 64), &[(64, 2), (128, 2), (256, 2), (512, 2)]),
         "resnet50" => {
             bottlenecks(stem(224, 64, 7, 2), Shape::new(56, 56, 64), &[(64, 3), (128, 4), (256, 6), (512, 3)])
         }

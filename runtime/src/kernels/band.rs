@@ -11,7 +11,7 @@ const SLACK: usize = 64;
 
 /// The rows of an image that neighbouring output rows read.
 ///
-/// Columns and rows that no window reads are left out, where that is easy: a window of one tap reads every `stride`-th only.
+/// Where windows have one row, those between them are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Band {
     /// Output rows that one band serves; the last band may serve fewer.
@@ -24,16 +24,15 @@ pub(super) struct Band {
     pub(super) pixel: usize,
     /// Rows and columns of the band from one output to the next.
     pub(super) step: [usize; 2],
-    /// Rows and columns of the image from one of the band to the next.
-    pub(super) skip: [usize; 2],
+    /// Rows of the image from one of the band to the next.
+    pub(super) skip: usize,
 }
 
 impl Band {
     /// For pixels of `pixel` values under `window`.
     pub(super) fn new(window: &Window, output: Shape, pixel: usize) -> Band {
-        let one_tap = [0, 1].map(|axis| window.kernel[axis] == 1);
-        let step = [0, 1].map(|axis| if one_tap[axis] { 1 } else { window.stride[axis] });
-        let skip = [0, 1].map(|axis| if one_tap[axis] { window.stride[axis] } else { 1 });
+        let (rows, skip) = if window.kernel[0] == 1 { (1, window.stride[0]) } else { (window.stride[0], 1) };
+        let step = [rows, window.stride[1]];
         // Rows or columns that `outputs` outputs read.
         let extent = |axis: usize, outputs: usize| {
             let reach = window.kernel[axis].saturating_sub(1).saturating_mul(window.dilation[axis]);
@@ -79,7 +78,7 @@ mod tests {
         let rows = [
             (Window::square(3, 1, 1), Shape::new(32, 32, 16), 16, (32, 34, 34)),
             (Window::square(3, 2, 1), Shape::new(16, 16, 32), 16, (16, 33, 33)),
-            (Window::square(1, 2, 0), Shape::new(16, 16, 32), 16, (16, 16, 16)),
+            (Window::square(1, 2, 0), Shape::new(16, 16, 32), 16, (16, 16, 31)),
             (Window::UNIT, Shape::new(1, 1, 10), 64, (1, 1, 1)),
             // 3,712 values a row: eight rows fit, so 56 rows need ten bands of six.
             (Window::square(3, 1, 1), Shape::new(56, 56, 64), 64, (6, 8, 58)),

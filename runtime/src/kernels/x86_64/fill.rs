@@ -23,43 +23,28 @@ pub(super) fn fill<T: Copy>(band: &Band, image: &Image<'_>, first: usize, into: 
     let channels = shape.channels.max(1);
     let repeat = band.pixel / channels;
     let padding = convert(zero);
-    // Columns before the image, and columns before its end.
-    let lead = pad[1].div_ceil(band.skip[1]).min(band.columns);
-    let end = (shape.width + pad[1]).div_ceil(band.skip[1]).clamp(lead, band.columns);
+    // Columns before the image, and those before its end.
+    let lead = pad[1].min(band.columns);
+    let end = (shape.width + pad[1]).min(band.columns);
     for (i, row) in into.chunks_exact_mut(band.row().max(1)).take(band.rows).enumerate() {
-        let y = ((first * band.step[0] + i) * band.skip[0]).wrapping_sub(pad[0]);
-        let from = y.wrapping_mul(shape.width * channels);
-        let Some(source) =
-            values.get(from..).and_then(|v| v.get(..shape.width * channels)).filter(|_| y < shape.height)
-        else {
+        let y = ((first * band.step[0] + i) * band.skip).wrapping_sub(pad[0]);
+        if y >= shape.height {
             row.fill(padding);
             continue;
-        };
+        }
         let (before, rest) = row.split_at_mut(lead * band.pixel);
         let (inside, after) = rest.split_at_mut((end - lead) * band.pixel);
         before.fill(padding);
         after.fill(padding);
-        let source = source.get((lead * band.skip[1]).saturating_sub(pad[1]) * channels..).unwrap_or(&[]);
-        if repeat == 1 && band.skip[1] == 1 {
-            copy(inside, source, &convert);
-            continue;
-        }
-        let pixels = source.chunks(channels).step_by(band.skip[1]);
-        for (to, from) in inside.chunks_exact_mut(band.pixel).zip(pixels) {
-            if repeat == 1 {
-                copy(to, from, &convert);
-            } else {
-                for (to, &v) in to.chunks_exact_mut(repeat).zip(from) {
-                    to.fill(convert(v));
-                }
+        let values = values.get(y * shape.width * channels..).unwrap_or(&[]);
+        if repeat <= 1 {
+            for (to, &v) in inside.iter_mut().zip(values) {
+                *to = convert(v);
+            }
+        } else {
+            for (to, &v) in inside.chunks_exact_mut(repeat).zip(values) {
+                to.fill(convert(v));
             }
         }
-    }
-}
-
-#[inline(always)]
-fn copy<T>(to: &mut [T], from: &[i8], convert: impl Fn(i8) -> T) {
-    for (to, &v) in to.iter_mut().zip(from) {
-        *to = convert(v);
     }
 }

@@ -4,6 +4,8 @@ pub(super) mod avx2;
 pub(super) mod avx512_vnni;
 mod fill;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 /// Whether this CPU has all of the named features: asked of the CPU with `std`, else of the compiler.
 macro_rules! has {

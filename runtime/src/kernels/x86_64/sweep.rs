@@ -60,6 +60,8 @@ impl Taps {
 #[derive(Clone, Copy)]
 pub(super) struct Pixels {
     at: usize,
+    /// The offset before.
+    last: usize,
     column: usize,
     columns: usize,
     /// Bytes to the next pixel, and on from there to the first of the next row.
@@ -83,19 +85,25 @@ impl Pixels {
         let [row, step] = [band.step[0] * band.row() * size, band.step[1] * band.pixel * size];
         let last = (count.checked_sub(1)? / columns) * row + (columns - 1) * step;
         let wrap = row.wrapping_sub(columns * step);
-        (last + taps.reach() <= len).then_some(Pixels { at: 0, column: 0, columns, step, wrap })
+        (last + taps.reach() <= len).then_some(Pixels { at: 0, last: 0, column: 0, columns, step, wrap })
     }
 
-    /// The next pixel's offset.
+    /// The offsets of the next `N` pixels; if only `count` (1 or more) are left, the last is repeated.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> usize {
-        let at = self.at;
-        self.at = at.wrapping_add(self.step);
-        self.column += 1;
-        if self.column == self.columns {
-            self.column = 0;
-            self.at = self.at.wrapping_add(self.wrap);
+    pub(super) fn next<const N: usize>(&mut self, count: usize) -> [usize; N] {
+        let mut offsets = [self.at; N];
+        for (i, offset) in offsets.iter_mut().enumerate() {
+            if i < count {
+                self.last = self.at;
+                self.column += 1;
+                self.at += self.step;
+                if self.column == self.columns {
+                    self.column = 0;
+                    self.at = self.at.wrapping_add(self.wrap);
+                }
+            }
+            *offset = self.last;
         }
-        at
+        offsets
     }
 }

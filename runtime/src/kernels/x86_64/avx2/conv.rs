@@ -56,15 +56,7 @@ fn multiply(op: &Conv2d<'_>, band: &Band, taps: &Taps, input: &[i8], output: &mu
 #[target_feature(enable = "avx2")]
 fn strip(panel: &Panel<'_>, mut pixels: Pixels, band: &[u8], output: &mut [i8]) {
     for output in output.chunks_mut(PIXELS * panel.channels) {
-        let mut starts = [band.as_ptr(); PIXELS];
-        let mut at = 0;
-        for (i, start) in starts.iter_mut().enumerate() {
-            // Pixels beyond the last repeat it.
-            if i * panel.channels < output.len() {
-                at = pixels.next();
-            }
-            *start = start.wrapping_add(at);
-        }
+        let starts = pixels.next::<PIXELS>(output.len() / panel.channels).map(|at| band.as_ptr().wrapping_add(at));
         // SAFETY: `Pixels::new` found that from each of its offsets all groups of `taps` lie inside the band.
         let sums = unsafe { sums(panel, &starts) };
         for (pixel, sums) in output.chunks_exact_mut(panel.channels).zip(sums) {

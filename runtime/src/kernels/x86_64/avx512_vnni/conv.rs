@@ -159,14 +159,7 @@ fn tile<const PX: usize, const P: usize>(
     done: usize,
 ) -> usize {
     let count = PX.min(output.len() / panels.channels - done);
-    let mut starts = [band.as_ptr(); PX];
-    let mut at = 0;
-    for (i, start) in starts.iter_mut().enumerate() {
-        if i < count {
-            at = pixels.next();
-        }
-        *start = start.wrapping_add(at);
-    }
+    let starts = pixels.next::<PX>(count).map(|at| band.as_ptr().wrapping_add(at));
     // SAFETY: `Pixels::new` found that from each of its offsets all groups of `taps` lie inside the band.
     let mut sums = unsafe { sums::<PX, P>(panels, &starts) };
     if panels.shifts_left {
