@@ -330,9 +330,9 @@ impl OuterInto<'_> {
                 at_b += b_grid.step;
             }
         }
-        for m in 0..MR {
+        for (m, acc) in acc.iter().enumerate() {
             let c = &mut self.c[(row + m) * stride + first..][..columns];
-            store_row::<S, NV>(simd, &acc[m], &[], c, Store::Add);
+            store_row::<S, NV>(simd, acc, &[], c, Store::Add);
         }
     }
 }
@@ -343,9 +343,7 @@ fn load_row<S: Simd, const NV: usize>(simd: S, from: &[f32], columns: usize) -> 
     let mut vectors = [simd.splat_f32s(0.0); NV];
     if let Some(whole) = from.get(..NV * S::F32_LANES) {
         let (whole, _) = S::as_simd_f32s(whole);
-        for v in 0..NV {
-            vectors[v] = whole[v];
-        }
+        vectors.copy_from_slice(&whole[..NV]);
     } else {
         // Only at the very end of the operand.
         for (vector, part) in vectors.iter_mut().zip(from[..columns].chunks(S::F32_LANES)) {

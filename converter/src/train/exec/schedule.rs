@@ -31,7 +31,7 @@ pub(super) struct Stage {
 
 pub(super) enum Work {
     Layer(Box<dyn Layer>),
-    Norm(Norm),
+    Norm(Box<Norm>),
 }
 
 /// A normalization by batch statistics; indices are those in the parameters and in the running statistics.
@@ -95,7 +95,7 @@ impl Schedule {
             let (mean, variance) = (self.statistic(graph, id(3)), self.statistic(graph, id(4)));
             let pass = BatchNorm::new(graph.value(id(1)).shape[0], eps);
             let norm = Norm { pass, gamma, beta, mean, variance };
-            (Work::Norm(norm), vec![id(0)], vec![Some(gamma), Some(beta)])
+            (Work::Norm(Box::new(norm)), vec![id(0)], vec![Some(gamma), Some(beta)])
         } else {
             let kind = |operand: usize| match (&node.op, operand) {
                 (Op::Conv2d { .. } | Op::Linear, 1) | (Op::MatMul, _) => Some(ParamKind::Weight),

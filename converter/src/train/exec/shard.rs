@@ -78,10 +78,9 @@ impl Shard {
             self.sums.clear(norm.pass.channels);
         }
         for block in self.blocks(phase) {
-            if let Some((norm, stage)) = stages.get(phase.end).and_then(Stage::norm) {
-                if stage.reached {
-                    self.norm_backward(norm, stage, places, block);
-                }
+            if let Some((norm, stage)) = stages.get(phase.end).and_then(Stage::norm).filter(|(_, stage)| stage.reached)
+            {
+                self.norm_backward(norm, stage, places, block);
             }
             for stage in stages[phase.begin..phase.end].iter().rev().filter(|stage| stage.reached) {
                 match &stage.work {

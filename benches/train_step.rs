@@ -1,0 +1,76 @@
+//! Images per second and multiplications per second of training steps and of teacher inference.
+//!
+//! `cargo bench --bench train_step [-- THREADS..]`; for each network the best of several repetitions.
+
+use limbeck::families::{self, Task};
+use limbeck::graph::{Graph, Op, Tensor};
+use limbeck::train::exec::{Infer, Trainable};
+use std::time::Instant;
+
+/// Multiplications of one item's forward pass in convolutions and linear layers.
+fn multiplications(graph: &Graph) -> usize {
+    let of = |node: &limbeck::graph::Node| match node.op {
+        Op::Conv2d { .. } | Op::Linear => {
+            graph.shape(node.output).iter().product::<usize>()
+                * graph.shape(node.inputs[1])[1..].iter().product::<usize>()
+        }
+        _ => 0,
+    };
+    graph.nodes.iter().map(of).sum()
+}
+
+/// The shortest time of `run`, in seconds.
+fn best(mut run: impl FnMut()) -> f64 {
+    let mut shortest = f64::INFINITY;
+    let begin = Instant::now();
+    while begin.elapsed().as_secs_f64() < 4.0 {
+        let start = Instant::now();
+        run();
+        shortest = shortest.min(start.elapsed().as_secs_f64());
+    }
+    shortest
+}
+
+fn report(what: &str, threads: usize, batch: usize, products: usize, seconds: f64) {
+    let images = batch as f64 / seconds;
+    let rate = images * products as f64 * 1e-9;
+    println!(
+        "{what:<24} threads {threads}  {images:>8.0} images/s  {rate:>6.1} GMAC/s  {:>5.1} per thread",
+        rate / threads as f64
+    );
+}
+
+fn main() {
+    let mut threads: Vec<usize> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
+    if threads.is_empty() {
+        threads = vec![1, 2];
+    }
+    let batch = 128;
+    let input = Tensor::new(
+        [batch, 32, 32, 3],
+        (0..batch * 3072).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect::<Vec<_>>(),
+    );
+    let task = Task { image: [32, 32, 3], classes: 10 };
+    let build = |name: &str| families::build(name, &task, 1).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for &threads in &threads {
+        for name in ["resnet8", "resnet8-40"] {
+            let graph = build(name);
+            let mut training = Trainable::new(&graph, threads).expect("a network of the family can be trained");
+            let seconds = best(|| {
+                let loss = |logits: &[f32], gradient: &mut [f32]| {
+                    gradient.iter_mut().zip(logits).for_each(|(g, y)| *g = y / 1e3)
+                };
+                training.step(input.data(), batch, loss).expect("the input fits");
+            });
+            report(&format!("{name} step"), threads, batch, 3 * multiplications(&graph), seconds);
+        }
+        for name in ["resnet8", "resnet56"] {
+            let graph = build(name);
+            let mut infer = Infer::new(&graph, threads).expect("a network of the family can be run");
+            let seconds = best(|| {
+                infer.run(&input).expect("the input fits");
+            });
+            report(&format!("{name} inference"), threads, batch, multiplications(&graph), seconds);
+        }
+    }
+}
