@@ -36,8 +36,11 @@ fn block(graph: &mut Graph, name: &str, x: ValueId, out: usize, stride: usize) -
     graph.add(format!("{name}.bn"), Op::BatchNorm { eps: 1e-3 }, &inputs).unwrap()
 }
 
-/// The output of a graph in training mode by plain loops: normalization by the statistics of the batch.
-fn plain_training(graph: &Graph, input: &Tensor) -> (Vec<Option<Tensor>>, Vec<(String, f64, f64)>) {
+/// Of a channel of a normalization: the node, the mean, and the variance of the sample.
+type Statistic = (String, f64, f64);
+
+/// The values of a graph in training mode by plain loops: normalization by the statistics of the batch.
+fn plain_training(graph: &Graph, input: &Tensor) -> (Vec<Option<Tensor>>, Vec<Statistic>) {
     let mut values: Vec<Option<Tensor>> = vec![None; graph.values.len()];
     graph.params().for_each(|(id, tensor)| values[id.0 as usize] = Some(tensor.as_ref().clone()));
     values[graph.inputs[0].0 as usize] = Some(input.clone());
