@@ -50,6 +50,11 @@ impl Digest {
         }
         Ok(Digest(hash.finalize().into()))
     }
+
+    /// The first twelve hex digits: enough to tell the states of one work folder apart.
+    pub fn short(&self) -> String {
+        self.to_string()[..12].to_owned()
+    }
 }
 
 impl fmt::Display for Digest {

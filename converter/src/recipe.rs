@@ -7,6 +7,8 @@
 mod text;
 
 use crate::data::Format;
+use crate::distill::{DistillSettings, LabelSettings};
+use crate::train::TrainSettings;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,10 +21,6 @@ use text::Source;
 pub struct Recipe {
     /// Names the model file and the work folder: letters, digits, `-`, `_` and `.`.
     pub name: String,
-    /// Into how many parts a batch is split, each with its own sums. Part of the result: a build repeats byte for byte
-    /// on any machine that uses the same number.
-    #[serde(default = "two")]
-    pub threads: usize,
     /// Names of hosts and boards, best first; the model file is packed for the first, and must fit them all.
     #[serde(default)]
     pub targets: Vec<String>,
@@ -31,8 +29,14 @@ pub struct Recipe {
     /// Networks whose outputs the student learns; several are an ensemble.
     #[serde(default)]
     pub teacher: Vec<Teacher>,
+    /// How the teachers' answers are made and stored.
+    #[serde(default)]
+    pub label: LabelSettings,
     /// The network to make. Without it the one teacher itself is quantized.
     pub student: Option<Student>,
+    /// How the student learns from the teachers' answers.
+    #[serde(default)]
+    pub distill: DistillSettings,
     /// Bars that the result must reach, or the build fails.
     #[serde(default)]
     pub accept: Accept,
@@ -73,6 +77,8 @@ pub struct Teacher {
     pub weights: Option<PathBuf>,
     /// The network that the weights fill, or that is trained.
     pub network: Option<String>,
+    /// How it is trained, where there are no weights.
+    pub train: Option<TrainSettings>,
     /// Mean of each channel, of pixels from 0 to 1.
     pub mean: Option<[f32; 3]>,
     /// Standard deviation of each channel, of pixels from 0 to 1.
@@ -85,6 +91,9 @@ pub struct Teacher {
 pub struct Student {
     /// A named size of a family, such as `resnet8`.
     pub network: String,
+    /// How it is trained; its changes of images are also what the teachers are asked about.
+    #[serde(default)]
+    pub train: TrainSettings,
 }
 
 /// Bars; accuracies from 0 to 1.
@@ -103,10 +112,6 @@ pub struct Accept {
     pub model_bytes: Option<u64>,
     /// Most bytes of the arena.
     pub arena_bytes: Option<u64>,
-}
-
-fn two() -> usize {
-    2
 }
 
 impl Recipe {
@@ -152,9 +157,6 @@ impl Recipe {
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
             return wrong(&["name"], format!("`{}` names files: use letters, digits, `-` and `_`", self.name));
         }
-        if !(1..=64).contains(&self.threads) {
-            return wrong(&["threads"], format!("{} is not from 1 to 64", self.threads));
-        }
         let data = &self.data;
         match (&data.generated, &data.path) {
             (Some(_), None) | (None, Some(_)) => {}
@@ -165,12 +167,14 @@ impl Recipe {
             return wrong(&["data", "size"], "a size is at least 1".into());
         }
         for teacher in &self.teacher {
-            let problem = match (&teacher.weights, &teacher.network) {
-                (None, _) => "needs `weights = \"FILE\"`",
-                (Some(path), None) if !is_onnx(path) => {
+            let problem = match (&teacher.weights, &teacher.network, &teacher.train) {
+                (Some(_), _, Some(_)) => "has both `weights` and `train`: keep one",
+                (None, _, None) => "needs `weights = \"FILE\"`, or `network` and `train` to be trained here",
+                (None, None, Some(_)) => "is to be trained, but has no `network`",
+                (Some(path), None, _) if !is_onnx(path) => {
                     "with safetensors weights needs a `network`, such as \"resnet56\""
                 }
-                (Some(path), Some(_)) if is_onnx(path) => "is an ONNX file, which brings its own network",
+                (Some(path), Some(_), _) if is_onnx(path) => "is an ONNX file, which brings its own network",
                 _ => continue,
             };
             return wrong(&["teacher"], format!("a teacher {problem}"));
@@ -210,7 +214,8 @@ network = "resnet8"
     #[test]
     fn a_short_recipe_has_sensible_defaults() {
         let recipe = Recipe::from_text("r.toml", MINIMAL).unwrap();
-        assert_eq!((recipe.name.as_str(), recipe.threads, recipe.teacher.len()), ("tiny", 2, 0));
+        assert_eq!((recipe.name.as_str(), recipe.teacher.len()), ("tiny", 0));
+        assert_eq!(recipe.student.unwrap().train, TrainSettings::default());
         assert_eq!(recipe.accept, Accept::default());
     }
 
@@ -230,8 +235,7 @@ network = "resnet8"
     #[test]
     fn wrong_values_are_named_with_line_and_key() {
         let rows = [
-            ("threads = \"two\"\n", "r.toml:1: `threads`: invalid type: string \"two\", expected usize"),
-            ("threads = 0\n", "r.toml:1: `threads`: 0 is not from 1 to 64"),
+            ("label = { views = \"two\" }\n", "r.toml:1: `label.views`: invalid type: string \"two\", expected usize"),
             ("[[teacher]]\nnetwork = \"resnet20\"\n", "r.toml:8: `teacher`: a teacher needs `weights = \"FILE\"`"),
             ("[[teacher]]\nweights = \"no.onnx\"\n", "r.toml:9: `teacher.weights`: there is no file or folder no.onnx"),
             ("oh dear", "r.toml:1: "),

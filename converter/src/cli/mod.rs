@@ -1,6 +1,7 @@
 //! The program's commands: what was typed ([`args`]), what it means ([`settings`]), and one file for each group of them.
 
 pub mod args;
+mod build;
 mod output;
 mod settings;
 mod targets;
@@ -29,8 +30,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, output: &Output, _ui: &Ui) -> Result<(), Failure> {
+fn run(command: Command, output: &Output, ui: &Ui) -> Result<(), Failure> {
     match command {
+        Command::Train(args) => build::train(&args, output, ui),
+        Command::Label(args) => build::label(&args, output, ui),
+        Command::Distill(args) => build::distill(&args, output, ui),
         Command::Targets => targets::list(output),
         _ => Err("this command is not there yet".into()),
     }

@@ -1,0 +1,88 @@
+//! Why a build ended without its result.
+
+use crate::artifact::ArtifactError;
+use crate::data::DataError;
+use crate::distill::LabelError;
+use crate::families::FamilyError;
+use crate::teacher::TeacherError;
+use crate::teacher::safetensors::WeightsError;
+use crate::train::TrainError;
+use crate::verify::record::Bar;
+use crate::watch::Stage;
+use std::error::Error;
+
+/// Why a build ended without its result. Everything finished before is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The user stopped it.
+    #[error("stopped in stage {stage}; what is finished is kept, and the same command goes on from there")]
+    Interrupted {
+        /// Where it was.
+        stage: Stage,
+    },
+    /// A stage failed.
+    #[error("stage {stage}: {source}")]
+    Stage {
+        /// Which.
+        stage: Stage,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Everything was made, but it is not good enough.
+    #[error("the result misses the recipe's bars: {}; the files are kept", missed(.0))]
+    Missed(Vec<Bar>),
+    /// A failure of which the stage is not known yet.
+    #[error(transparent)]
+    Plain(Box<dyn Error + Send + Sync>),
+}
+
+fn missed(bars: &[Bar]) -> String {
+    let line = |bar: &Bar| format!("`{}` is {} instead of {}", bar.name, bar.reached, bar.bound);
+    bars.iter().filter(|bar| !bar.met).map(line).collect::<Vec<_>>().join(", ")
+}
+
+impl BuildError {
+    /// A failure that is only a text.
+    pub(super) fn text(problem: impl Into<String>) -> Self {
+        BuildError::Plain(problem.into().into())
+    }
+
+    /// The error, with the stage that it came from.
+    pub(super) fn at(self, stage: Stage) -> Self {
+        match self {
+            BuildError::Plain(source) => BuildError::Stage { stage, source },
+            BuildError::Interrupted { .. } => BuildError::Interrupted { stage },
+            other => other,
+        }
+    }
+}
+
+impl From<TrainError> for BuildError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Interrupted { .. } => BuildError::Interrupted { stage: Stage::Distill },
+            other => BuildError::Plain(other.into()),
+        }
+    }
+}
+
+impl From<LabelError> for BuildError {
+    fn from(error: LabelError) -> Self {
+        match error {
+            LabelError::Interrupted { .. } => BuildError::Interrupted { stage: Stage::Label },
+            other => BuildError::Plain(other.into()),
+        }
+    }
+}
+
+macro_rules! plain {
+    ($($error:ty),* $(,)?) => {
+        $(impl From<$error> for BuildError {
+            fn from(error: $error) -> Self {
+                BuildError::Plain(error.into())
+            }
+        })*
+    };
+}
+
+plain!(ArtifactError, DataError, FamilyError, TeacherError, WeightsError, serde_json::Error);
