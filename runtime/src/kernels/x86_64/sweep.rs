@@ -51,7 +51,7 @@ impl Taps {
     }
 
     /// Bytes from a pixel's first value to the end of its last group.
-    const fn reach(&self) -> usize {
+    pub(super) const fn reach(&self) -> usize {
         (self.rows - 1) * self.row_step + (self.runs - 1) * self.run_step + self.groups * self.group
     }
 }
@@ -70,22 +70,21 @@ pub(super) struct Pixels {
 }
 
 impl Pixels {
-    /// For `count` outputs of a band of `len` bytes, values of `size` bytes.
+    /// For `count` outputs, `columns` in a row, of a band of `len` bytes, values of `size` bytes.
     ///
-    /// If there is a result, then for each of the first `count` offsets all the groups of `taps` lie inside the band.
+    /// If there is a result, then each of the first `count` offsets has `reach` bytes of the band after it.
     pub(super) fn new(
-        op: &Conv2d<'_>,
         band: &Band,
         size: usize,
-        taps: &Taps,
+        columns: usize,
         count: usize,
+        reach: usize,
         len: usize,
     ) -> Option<Pixels> {
-        let columns = op.output.width;
         let [row, step] = [band.step[0] * band.row() * size, band.step[1] * band.pixel * size];
         let last = (count.checked_sub(1)? / columns) * row + (columns - 1) * step;
         let wrap = row.wrapping_sub(columns * step);
-        (last + taps.reach() <= len).then_some(Pixels { at: 0, last: 0, column: 0, columns, step, wrap })
+        (last + reach <= len).then_some(Pixels { at: 0, last: 0, column: 0, columns, step, wrap })
     }
 
     /// The offsets of the next `N` pixels; if only `count` (1 or more) are left, the last is repeated.

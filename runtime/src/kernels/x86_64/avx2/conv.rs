@@ -45,7 +45,9 @@ fn multiply(op: &Conv2d<'_>, band: &Band, taps: &Taps, input: &[i8], output: &mu
     for (i, output) in output.chunks_mut(band.outputs * row).enumerate() {
         let (values, _) = scratch.as_chunks_mut::<2>();
         fill(band, &image, i * band.outputs, values, |v| ((v as u8 ^ 0x80) as u16).to_le_bytes());
-        let Some(pixels) = Pixels::new(op, band, 2, taps, output.len() / channels, scratch.len()) else { continue };
+        let count = output.len() / channels;
+        let pixels = Pixels::new(band, 2, op.output.width, count, taps.reach(), scratch.len());
+        let Some(pixels) = pixels else { continue };
         for panel in 0..channels.div_ceil(PANEL) {
             strip(&Panel::new(op, taps, panel), pixels, scratch, output);
         }

@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use super::requantize::{Range, Rescale, Wide, eight, load, store, widen};
 use crate::kernels::band::Band;
 use crate::kernels::x86_64::fill::{Image, fill};
+use crate::kernels::x86_64::sweep::Pixels;
 use crate::ops::Depthwise;
 
 /// Channels at a time.
@@ -30,13 +31,13 @@ fn multiply(op: &Depthwise<'_>, band: &Band, input: &[i8], output: &mut [i8], sc
     let row = op.output.width * channels;
     for (i, output) in output.chunks_mut(band.outputs * row).enumerate() {
         fill(band, &image, i * band.outputs, scratch, |v| v as u8);
+        let window = &op.window;
+        let last_tap = [0, 1].map(|axis| (window.kernel[axis] - 1) * window.dilation[axis]);
+        let reach = (last_tap[0] * band.columns + last_tap[1] + 1) * channels + BLOCK;
+        let count = output.len() / channels;
+        let Some(pixels) = Pixels::new(band, 1, op.output.width, count, reach, scratch.len()) else { continue };
         for channel in (0..channels).step_by(BLOCK) {
-            let block = Block::new(op, channel);
-            for (y, row) in output.chunks_exact_mut(row).enumerate() {
-                for (x, pixels) in row.chunks_mut(PIXELS * channels).enumerate() {
-                    block.pixels(band, scratch, [y, x * PIXELS], pixels);
-                }
-            }
+            Block::new(op, band, channel).sweep(pixels, scratch, output);
         }
     }
 }
@@ -44,6 +45,7 @@ fn multiply(op: &Depthwise<'_>, band: &Band, input: &[i8], output: &mut [i8], sc
 /// Sixteen channels and what requantizes them.
 struct Block<'a> {
     op: &'a Depthwise<'a>,
+    band: &'a Band,
     channel: usize,
     /// Number of channels that exist.
     len: usize,
@@ -54,13 +56,14 @@ struct Block<'a> {
 
 impl<'a> Block<'a> {
     #[target_feature(enable = "avx2")]
-    fn new(op: &'a Depthwise<'a>, channel: usize) -> Self {
+    fn new(op: &'a Depthwise<'a>, band: &'a Band, channel: usize) -> Self {
         let len = BLOCK.min(op.output.channels - channel);
         let mut bias = [0; BLOCK];
         bias[..len].copy_from_slice(&op.channels.bias[channel..][..len]);
         let bias = [eight(&bias[..8]), eight(&bias[8..])];
         Block {
             op,
+            band,
             channel,
             len,
             bias,
@@ -69,36 +72,48 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Up to four neighbouring pixels from output pixel `[y, x]` of the band on.
+    /// These channels of all pixels of a band.
+    #[target_feature(enable = "avx2")]
+    fn sweep(&self, mut pixels: Pixels, scratch: &[u8], output: &mut [i8]) {
+        let channels = self.op.output.channels;
+        for output in output.chunks_mut(PIXELS * channels) {
+            let starts = pixels.next(output.len() / channels).map(|at| scratch[at + self.channel..].as_ptr());
+            // SAFETY: `Pixels::new` found that each offset has all taps of all channels and sixteen bytes more after it.
+            let sums = unsafe { self.sums(&starts) };
+            for (pixel, sum) in output.chunks_exact_mut(channels).zip(sums) {
+                store(&mut pixel[self.channel..][..self.len], self.range.pack(self.rescale.apply(sum)));
+            }
+        }
+    }
+
+    /// Biases plus all products.
+    ///
+    /// # Safety
+    ///
+    /// From each of `starts` all taps must be readable, sixteen bytes each.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn pixels(&self, band: &Band, scratch: &[u8], [y, x]: [usize; 2], output: &mut [i8]) {
-        let Block { op, channel, len, .. } = *self;
+    unsafe fn sums(&self, starts: &[*const u8; PIXELS]) -> [Wide; PIXELS] {
+        let Block { op, band, channel, len, .. } = *self;
         let channels = op.output.channels;
-        let [rows, columns] = op.window.kernel;
-        let last = output.len() / channels - 1;
-        let mut starts = [0; PIXELS];
-        for (i, start) in starts.iter_mut().enumerate() {
-            let x = x + i.min(last);
-            *start = (y * band.step[0] * band.columns + x * band.step[1]) * channels + channel;
-        }
         // Each weight is paired with 0: the upper half of a value, which is its sign, must not count.
         let low = _mm256_set1_epi32(0xffff);
+        let mut weights = op.weights.chunks_exact(channels);
         let mut sums = [self.bias; PIXELS];
-        for tap in 0..rows * columns {
-            let [ky, kx] = [tap / columns, tap % columns];
-            let weights = widen(load(&op.weights[tap * channels + channel..][..len]));
-            let weights = [_mm256_and_si256(weights[0], low), _mm256_and_si256(weights[1], low)];
-            let at = (ky * op.window.dilation[0] * band.columns + kx * op.window.dilation[1]) * channels;
-            for (sum, start) in sums.iter_mut().zip(starts) {
-                let values = widen(load(&scratch[start + at..][..BLOCK]));
-                for ((sum, value), weight) in sum.iter_mut().zip(values).zip(weights) {
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(value, weight));
+        for ky in 0..op.window.kernel[0] {
+            for (kx, weights) in weights.by_ref().take(op.window.kernel[1]).enumerate() {
+                let [a, b] = widen(load(&weights[channel..][..len]));
+                let weights = [_mm256_and_si256(a, low), _mm256_and_si256(b, low)];
+                let at = (ky * op.window.dilation[0] * band.columns + kx * op.window.dilation[1]) * channels;
+                for (sum, &start) in sums.iter_mut().zip(starts) {
+                    // SAFETY: the caller's promise.
+                    let values = widen(unsafe { _mm_loadu_si128(start.add(at).cast()) });
+                    for ((sum, value), weight) in sum.iter_mut().zip(values).zip(weights) {
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(value, weight));
+                    }
                 }
             }
         }
-        for (pixel, sum) in output.chunks_exact_mut(channels).zip(sums) {
-            store(&mut pixel[channel..][..len], self.range.pack(self.rescale.apply(sum)));
-        }
+        sums
     }
 }

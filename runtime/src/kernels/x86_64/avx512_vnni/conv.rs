@@ -38,7 +38,7 @@ fn multiply(op: &Conv2d<'_>, band: &Band, taps: &Taps, input: &[i8], output: &mu
     for (i, output) in output.chunks_mut(band.outputs * row).enumerate() {
         fill(band, &image, i * band.outputs, scratch, |v| v as u8 ^ 0x80);
         let count = output.len() / op.output.channels;
-        if let Some(pixels) = Pixels::new(op, band, 1, taps, count, scratch.len()) {
+        if let Some(pixels) = Pixels::new(band, 1, op.output.width, count, taps.reach(), scratch.len()) {
             sweep(op, taps, pixels, scratch, output);
         }
     }

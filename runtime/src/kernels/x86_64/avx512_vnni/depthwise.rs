@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use super::requantize::{Range, Rescale, first, parts};
 use crate::kernels::band::Band;
 use crate::kernels::x86_64::fill::{Image, fill};
+use crate::kernels::x86_64::sweep::Pixels;
 use crate::ops::Depthwise;
 
 /// Channels at a time.
@@ -30,13 +31,13 @@ fn multiply(op: &Depthwise<'_>, band: &Band, input: &[i8], output: &mut [i8], sc
     let row = op.output.width * channels;
     for (i, output) in output.chunks_mut(band.outputs * row).enumerate() {
         fill(band, &image, i * band.outputs, scratch, |v| v as u8);
+        let window = &op.window;
+        let last_tap = [0, 1].map(|axis| (window.kernel[axis] - 1) * window.dilation[axis]);
+        let reach = (last_tap[0] * band.columns + last_tap[1] + 1) * channels + BLOCK;
+        let count = output.len() / channels;
+        let Some(pixels) = Pixels::new(band, 1, op.output.width, count, reach, scratch.len()) else { continue };
         for channel in (0..channels).step_by(BLOCK) {
-            let block = Block::new(op, channel);
-            for (y, row) in output.chunks_exact_mut(row).enumerate() {
-                for (x, pixels) in row.chunks_mut(PIXELS * channels).enumerate() {
-                    block.pixels(band, scratch, [y, x * PIXELS], pixels);
-                }
-            }
+            Block::new(op, band, channel).sweep(pixels, scratch, output);
         }
     }
 }
@@ -44,6 +45,7 @@ fn multiply(op: &Depthwise<'_>, band: &Band, input: &[i8], output: &mut [i8], sc
 /// Sixteen channels and what requantizes them.
 struct Block<'a> {
     op: &'a Depthwise<'a>,
+    band: &'a Band,
     channel: usize,
     /// The channels that exist.
     mask: __mmask16,
@@ -54,54 +56,73 @@ struct Block<'a> {
 
 impl<'a> Block<'a> {
     #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-    fn new(op: &'a Depthwise<'a>, channel: usize) -> Self {
+    fn new(op: &'a Depthwise<'a>, band: &'a Band, channel: usize) -> Self {
         let n = BLOCK.min(op.output.channels - channel);
         let mask = first(n);
         let bias = &op.channels.bias[channel..][..n];
         // SAFETY: the mask has the length of the slice.
         let bias = unsafe { _mm512_maskz_loadu_epi32(mask, bias.as_ptr()) };
-        Block { op, channel, mask, bias, rescale: Rescale::load(&op.channels, channel, n), range: Range::new(op.range) }
+        Block {
+            op,
+            band,
+            channel,
+            mask,
+            bias,
+            rescale: Rescale::load(&op.channels, channel, n),
+            range: Range::new(op.range),
+        }
     }
 
-    /// Up to eight neighbouring pixels from output pixel `[y, x]` of the band on.
+    /// These channels of all pixels of a band.
+    #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
+    fn sweep(&self, mut pixels: Pixels, scratch: &[u8], output: &mut [i8]) {
+        let channels = self.op.output.channels;
+        for output in output.chunks_mut(PIXELS * channels) {
+            let starts = pixels.next(output.len() / channels).map(|at| scratch[at + self.channel..].as_ptr());
+            // SAFETY: `Pixels::new` found that each offset has all taps of all channels and sixteen bytes more after it.
+            let sums = unsafe { self.sums(&starts) };
+            for (output, sums) in output.chunks_mut(4 * channels).zip(sums.chunks_exact(4)) {
+                let mut values = [_mm512_setzero_si512(); 4];
+                for (value, &sum) in values.iter_mut().zip(sums) {
+                    *value = self.rescale.apply(self.rescale.shift_left(sum));
+                }
+                let bytes = parts(self.range.pack(values));
+                for (pixel, part) in output.chunks_exact_mut(channels).zip(bytes) {
+                    let pixel = &mut pixel[self.channel..];
+                    // SAFETY: the mask ends with the pixel's channels.
+                    unsafe { _mm_mask_storeu_epi8(pixel.as_mut_ptr(), self.mask, part) };
+                }
+            }
+        }
+    }
+
+    /// Biases plus all products.
+    ///
+    /// # Safety
+    ///
+    /// From each of `starts` all taps must be readable, sixteen bytes each.
     #[inline]
     #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-    fn pixels(&self, band: &Band, scratch: &[u8], [y, x]: [usize; 2], output: &mut [i8]) {
-        let Block { op, channel, mask, .. } = *self;
+    unsafe fn sums(&self, starts: &[*const u8; PIXELS]) -> [__m512i; PIXELS] {
+        let Block { op, band, channel, mask, .. } = *self;
         let channels = op.output.channels;
-        let [rows, columns] = op.window.kernel;
-        let last = output.len() / channels - 1;
-        let mut starts = [0; PIXELS];
-        for (i, start) in starts.iter_mut().enumerate() {
-            let x = x + i.min(last);
-            *start = (y * band.step[0] * band.columns + x * band.step[1]) * channels + channel;
-        }
+        let mut weights = op.weights.chunks_exact(channels);
         let mut sums = [self.bias; PIXELS];
-        for tap in 0..rows * columns {
-            let [ky, kx] = [tap / columns, tap % columns];
-            let weights = &op.weights[tap * channels + channel..][..BLOCK.min(channels - channel)];
-            // SAFETY: the mask has the length of the slice.
-            let weights = _mm512_cvtepi8_epi32(unsafe { _mm_maskz_loadu_epi8(mask, weights.as_ptr()) });
-            // Each weight paired with 0: the upper half of a value, which is its sign, must not count.
-            let weights = _mm512_and_si512(weights, _mm512_set1_epi32(0xffff));
-            let at = (ky * op.window.dilation[0] * band.columns + kx * op.window.dilation[1]) * channels;
-            for (sum, start) in sums.iter_mut().zip(starts) {
-                let values = &scratch[start + at..][..BLOCK];
-                // SAFETY: the slice has sixteen values.
-                let values = _mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(values.as_ptr().cast()) });
-                *sum = _mm512_dpwssd_epi32(*sum, values, weights);
+        for ky in 0..op.window.kernel[0] {
+            for (kx, weights) in weights.by_ref().take(op.window.kernel[1]).enumerate() {
+                let weights = &weights[channel..];
+                // SAFETY: the mask ends with the channels.
+                let weights = _mm512_cvtepi8_epi32(unsafe { _mm_maskz_loadu_epi8(mask, weights.as_ptr()) });
+                // Each weight is paired with 0: the upper half of a value, which is its sign, must not count.
+                let weights = _mm512_and_si512(weights, _mm512_set1_epi32(0xffff));
+                let at = (ky * op.window.dilation[0] * band.columns + kx * op.window.dilation[1]) * channels;
+                for (sum, &start) in sums.iter_mut().zip(starts) {
+                    // SAFETY: the caller's promise.
+                    let values = _mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(start.add(at).cast()) });
+                    *sum = _mm512_dpwssd_epi32(*sum, values, weights);
+                }
             }
         }
-        for (four, output) in output.chunks_mut(4 * channels).enumerate() {
-            let mut values = [_mm512_setzero_si512(); 4];
-            for (value, &sum) in values.iter_mut().zip(&sums[four * 4..]) {
-                *value = self.rescale.apply(self.rescale.shift_left(sum));
-            }
-            let bytes = parts(self.range.pack(values));
-            for (pixel, part) in output.chunks_exact_mut(channels).zip(bytes) {
-                // SAFETY: the mask ends with the pixel's channels.
-                unsafe { _mm_mask_storeu_epi8(pixel.as_mut_ptr().add(channel), mask, part) };
-            }
-        }
+        sums
     }
 }

@@ -25,12 +25,13 @@ pub(super) fn avg_pool(op: &AvgPool<'_>, input: &[i8], output: &mut [i8]) {
 fn maxima(op: &MaxPool, input: &[i8], output: &mut [i8]) {
     let channels = op.output.channels;
     for (i, pixel) in output.chunks_exact_mut(channels.max(1)).enumerate() {
-        let [y, x] = [i / op.output.width, i % op.output.width];
+        let rows = op.window.under(0, i / op.output.width, op.input.height);
+        let columns = op.window.under(1, i % op.output.width, op.input.width);
         for (block, out) in pixel.chunks_mut(64).enumerate() {
             let mask = if out.len() == 64 { !0 } else { !(!0 << out.len()) };
             let mut max = _mm512_set1_epi8(i8::MIN);
-            for y in op.window.under(0, y, op.input.height) {
-                for x in op.window.under(1, x, op.input.width) {
+            for y in rows.clone() {
+                for x in columns.clone() {
                     let values = &input[(y * op.input.width + x) * channels + block * 64..][..out.len()];
                     // SAFETY: the mask has the length of both slices.
                     max = _mm512_max_epi8(max, unsafe { _mm512_mask_loadu_epi8(max, mask, values.as_ptr()) });
