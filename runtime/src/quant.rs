@@ -41,6 +41,9 @@
 //! `e = EXP2[t & 255] >> min(t >> 8, 31)` ([`EXP2`]), `sum` of all `e` (exact), `r = floor(2^46 / sum)`:
 //! `q = min((e * r + 2^37) >> 38, 255) - 128`. So the output's scale is 1/256 and its zero point -128.
 
+use crate::error::OpRule;
+use crate::format::bytes::Field;
+
 /// Version of the contract that this page states; a model file names the version that it was made for.
 pub const CONTRACT_VERSION: u16 = 1;
 
@@ -90,6 +93,11 @@ impl Output {
         Output { zero, lo: i8::MIN, hi: i8::MAX }
     }
 
+    /// The lower bound is not above the upper one.
+    pub(crate) fn check(self) -> Result<(), OpRule> {
+        OpRule::Clamp.unless(self.lo <= self.hi)
+    }
+
     /// `v` limited to `lo..=hi`.
     #[inline(always)]
     pub const fn clamp(self, v: i32) -> i8 {
@@ -102,6 +110,20 @@ impl Output {
     #[inline(always)]
     pub const fn requantize(self, acc: i32, multiplier: i32, shift: u8) -> i8 {
         self.clamp(rescale(acc, multiplier, shift).wrapping_add(self.zero as i32))
+    }
+}
+
+/// Three bytes: zero point, lower, upper bound.
+impl Field for Output {
+    const BYTES: usize = 3;
+
+    fn read(bytes: &[u8]) -> Self {
+        let [zero, lo, hi] = Field::read(bytes);
+        Output { zero, lo, hi }
+    }
+
+    fn write(&self, bytes: &mut [u8]) {
+        [self.zero, self.lo, self.hi].write(bytes);
     }
 }
 
@@ -123,10 +145,21 @@ impl Channels<'_> {
     /// No channels.
     pub const NONE: Channels<'static> = Channels { bias: &[], multiplier: &[], shift: &[] };
 
+    /// Every multiplier and shift, those of the padding too, is in the contract's range.
+    pub(crate) fn check(&self, n: usize) -> Result<(), OpRule> {
+        OpRule::Table.unless(self.bias.len() == n && self.covers(n))?;
+        check_factors(self.multiplier, self.shift)
+    }
+
     /// Whether there is an entry for each of `n` channels.
     pub const fn covers(&self, n: usize) -> bool {
         self.bias.len() >= n && self.multiplier.len() >= n && self.shift.len() >= n
     }
+}
+
+/// Every multiplier and shift is in the contract's range.
+pub(crate) fn check_factors(multipliers: &[i32], shifts: &[u8]) -> Result<(), OpRule> {
+    OpRule::Multiplier.unless(multipliers.iter().zip(shifts).all(|(&m, &s)| is_rescale(m, s)))
 }
 
 /// `round(2^15 * 2^(-i / 256))`: the powers of two that softmax reads.

@@ -29,6 +29,11 @@ impl Shape {
         self.len() == 0
     }
 
+    /// Rows, columns, channels.
+    pub const fn sizes(self) -> [usize; 3] {
+        [self.height, self.width, self.channels]
+    }
+
     /// Number of pixels.
     pub const fn pixels(self) -> usize {
         self.height.saturating_mul(self.width)

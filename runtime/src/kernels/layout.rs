@@ -98,6 +98,24 @@ impl Layout {
         }
     }
 
+    /// Whether all weights are in [-127, 127] and all padding is zero, for `out` channels with `[rows, row length]` products.
+    pub(crate) fn is_packed(self, weights: &[i8], out: usize, [rows, row_len]: [usize; 2]) -> bool {
+        let in_range = match self.order {
+            Order::Halves => weights.chunks_exact(2).all(|pair| {
+                let (low, high) = (pair[0], pair[1] as i16 + (pair[0] < 0) as i16);
+                low != i8::MIN && (-127..=127).contains(&high)
+            }),
+            Order::KMinor | Order::NMinor => weights.iter().all(|&w| w != i8::MIN),
+        };
+        let is_zero = |o, row, i| self.weight(weights, [rows, row_len], [o, row, i]) == 0;
+        let mut channels = 0..self.padded_channels(out);
+        in_range
+            && channels.all(|o| {
+                let first = if o < out { row_len } else { 0 };
+                (0..rows).all(|row| (first..self.padded_row(row_len)).all(|i| is_zero(o, row, i)))
+            })
+    }
+
     /// Where the byte of the weight of channel `o`, row `row`, product `i` lies.
     #[inline]
     pub const fn index(self, rows: usize, row_len: usize, o: usize, row: usize, i: usize) -> usize {

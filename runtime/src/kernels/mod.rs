@@ -21,6 +21,7 @@
 #![allow(unsafe_code)]
 
 mod band;
+pub(crate) mod cast;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod cortex_m;

@@ -1,7 +1,7 @@
 //! Mean under a window, channel by channel.
 
 use super::MaxPool;
-use crate::quant::Output;
+use super::prelude::*;
 
 /// The mean under the window, requantized from the exact sum.
 #[derive(Clone, Copy, Debug)]
@@ -33,5 +33,56 @@ impl AvgPool<'_> {
     pub const fn fits(&self, input: &[i8], output: &[i8]) -> bool {
         let n = self.multipliers.len();
         self.pool.fits(input, output) && (n == 1 || n == self.pool.window.taps()) && self.shifts.len() == n
+    }
+}
+
+record! {
+    /// 28 bytes; two before the last four are zeros.
+    pub(crate) struct Fields {
+        window: Window,
+        input_zero: i8,
+        range: Output,
+        count: u16,
+        reserved: u16,
+        factors: u32,
+    }
+}
+
+impl<'a> Operator<'a> for AvgPool<'a> {
+    type Fields = Fields;
+
+    const INPUTS: RangeInclusive<usize> = 1..=1;
+
+    fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
+        let Fields { window, input_zero, range, count, factors, .. } = view.read();
+        let pool = MaxPool { input: view.input(0).shape, output: view.output().shape, window };
+        let (multipliers, shifts) = view.model().factors(factors, count.into());
+        Ok(AvgPool { pool, input_zero, multipliers, shifts, range })
+    }
+
+    #[cfg(any(test, feature = "encode"))]
+    fn emit(&self, sink: &mut Sink<'_>) -> Result<Fields, OpRule> {
+        OpRule::Window.unless(self.pool.window.relates(self.pool.input, self.pool.output))?;
+        Ok(Fields {
+            window: self.pool.window,
+            input_zero: self.input_zero,
+            range: self.range,
+            count: self.multipliers.len().try_into().map_err(|_| OpRule::Table)?,
+            reserved: 0,
+            factors: sink.factors(self.multipliers, self.shifts)?,
+        })
+    }
+
+    fn check(&self, _: &OpView<'_, 'a>) -> Result<(), OpRule> {
+        self.pool.check_shapes()?;
+        let n = self.multipliers.len();
+        OpRule::Table.unless((n == 1 || n == self.pool.window.taps()) && self.shifts.len() == n)?;
+        check_factors(self.multipliers, self.shifts)?;
+        self.range.check()
+    }
+
+    fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
+        let (input, output, _) = operands.split(0);
+        (kernels.avg_pool)(self, input, output);
     }
 }

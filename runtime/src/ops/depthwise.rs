@@ -1,8 +1,6 @@
 //! Depthwise convolution: each output channel reads one input channel.
 
-use super::Window;
-use crate::quant::{Channels, Output};
-use crate::tensor::Shape;
+use super::prelude::*;
 
 /// A depthwise convolution. Output channel `o` reads input channel `o / multiplicity`.
 #[derive(Clone, Copy, Debug)]
@@ -42,5 +40,67 @@ impl Depthwise<'_> {
             && self.channels.covers(out)
             && self.weights.len() >= self.window.taps().saturating_mul(out)
             && self.window.relates(self.input, self.output)
+    }
+}
+
+record! {
+    /// 28 bytes.
+    pub(crate) struct Fields {
+        window: Window,
+        input_zero: i8,
+        range: Output,
+        weights: u32,
+        channels: u32,
+    }
+}
+
+impl<'a> Operator<'a> for Depthwise<'a> {
+    type Fields = Fields;
+
+    const INPUTS: RangeInclusive<usize> = 1..=1;
+
+    fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
+        let Fields { window, input_zero, range, weights, channels } = view.read();
+        let (input, output) = (view.input(0).shape, view.output().shape);
+        Ok(Depthwise {
+            input,
+            output,
+            window,
+            input_zero,
+            weights: view.model().weights(weights, window.taps().saturating_mul(output.channels)),
+            channels: view.model().channels(channels, view.model().layout().padded_channels(output.channels)),
+            range,
+        })
+    }
+
+    #[cfg(any(test, feature = "encode"))]
+    fn emit(&self, sink: &mut Sink<'_>) -> Result<Fields, OpRule> {
+        OpRule::Window.unless(self.window.relates(self.input, self.output))?;
+        OpRule::Weights.unless(self.weights.len() == self.window.taps().saturating_mul(self.output.channels))?;
+        Ok(Fields {
+            window: self.window,
+            input_zero: self.input_zero,
+            range: self.range,
+            weights: sink.weights(self.weights),
+            channels: sink.channels(&self.channels, sink.layout().padded_channels(self.output.channels))?,
+        })
+    }
+
+    fn check(&self, view: &OpView<'_, 'a>) -> Result<(), OpRule> {
+        OpRule::Window.unless(self.window.relates(self.input, self.output))?;
+        OpRule::Shape.unless(self.output.channels.is_multiple_of(self.input.channels))?;
+        let products = [1, self.weights.len()];
+        OpRule::Weights.unless(!self.weights.is_empty() && Layout::PLAIN.is_packed(self.weights, 1, products))?;
+        self.channels.check(view.model().layout().padded_channels(self.output.channels))?;
+        self.range.check()
+    }
+
+    fn scratch(&self, isa: Isa) -> usize {
+        (isa.scratch().depthwise)(self)
+    }
+
+    fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
+        let (input, output, scratch) = operands.split(0);
+        (kernels.depthwise)(self, input, output, scratch);
     }
 }

@@ -1,9 +1,7 @@
 //! Fully connected layer on the last axis.
 
-use super::{Conv2d, Window};
-use crate::kernels::Layout;
-use crate::quant::{Channels, Output};
-use crate::tensor::Shape;
+use super::Conv2d;
+use super::prelude::*;
 
 /// `rows` vectors of `inputs` values, each into `outputs` values.
 #[derive(Clone, Copy, Debug)]
@@ -46,5 +44,69 @@ impl<'a> Linear<'a> {
             && output.len() == self.rows.saturating_mul(self.outputs)
             && self.channels.covers(self.layout.padded_channels(self.outputs))
             && self.weights.len() >= self.layout.weight_bytes(self.outputs, 1, self.inputs)
+    }
+}
+
+record! {
+    /// 12 bytes; the byte between is zero.
+    pub(crate) struct Fields {
+        range: Output,
+        reserved: u8,
+        weights: u32,
+        channels: u32,
+    }
+}
+
+/// Rows and columns of the tensors are rows of the matrix, channels its columns.
+impl<'a> Operator<'a> for Linear<'a> {
+    type Fields = Fields;
+
+    const INPUTS: RangeInclusive<usize> = 1..=1;
+
+    fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
+        let Fields { range, weights, channels, .. } = view.read();
+        let (inputs, outputs) = (view.input(0).shape.channels, view.output().shape.channels);
+        let layout = view.model().layout();
+        Ok(Linear {
+            rows: view.output().shape.pixels(),
+            inputs,
+            outputs,
+            layout,
+            weights: view.model().weights(weights, layout.weight_bytes(outputs, 1, inputs)),
+            channels: view.model().channels(channels, layout.padded_channels(outputs)),
+            range,
+        })
+    }
+
+    #[cfg(any(test, feature = "encode"))]
+    fn emit(&self, sink: &mut Sink<'_>) -> Result<Fields, OpRule> {
+        let bytes = self.layout.weight_bytes(self.outputs, 1, self.inputs);
+        OpRule::Weights.unless(self.layout == sink.layout() && self.weights.len() == bytes)?;
+        Ok(Fields {
+            range: self.range,
+            reserved: 0,
+            weights: sink.weights(self.weights),
+            channels: sink.channels(&self.channels, self.layout.padded_channels(self.outputs))?,
+        })
+    }
+
+    fn check(&self, view: &OpView<'_, 'a>) -> Result<(), OpRule> {
+        let (input, output) = (view.input(0).shape, view.output().shape);
+        // As a convolution, the rows are the columns of an image, whose numbers have 16 bits.
+        let rows = input.pixels();
+        OpRule::Shape.unless(input.pixels() == output.pixels() && rows <= u16::MAX as usize)?;
+        OpRule::Weights
+            .unless(!self.weights.is_empty() && self.layout.is_packed(self.weights, self.outputs, [1, self.inputs]))?;
+        self.channels.check(self.layout.padded_channels(self.outputs))?;
+        self.range.check()
+    }
+
+    fn scratch(&self, isa: Isa) -> usize {
+        (isa.scratch().linear)(self)
+    }
+
+    fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
+        let (input, output, scratch) = operands.split(0);
+        (kernels.linear)(self, input, output, scratch);
     }
 }

@@ -1,5 +1,7 @@
 //! Any function of one value (GELU, sigmoid, a change of scale) as a table of 256 bytes.
 
+use super::prelude::*;
+
 /// `table[x as u8]`: first the values at 0..=127, then at -128..=-1.
 #[derive(Clone, Copy, Debug)]
 pub struct Lut<'a> {
@@ -12,5 +14,35 @@ impl Lut<'_> {
     #[inline(always)]
     pub const fn apply(&self, x: i8) -> i8 {
         self.table[x as u8 as usize]
+    }
+}
+
+/// Fields: the offset of the table. The input may lie where the output does.
+impl<'a> Operator<'a> for Lut<'a> {
+    type Fields = u32;
+
+    const INPUTS: RangeInclusive<usize> = 1..=1;
+
+    fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
+        let table = view.model().table(view.read()).ok_or(OpRule::Table)?;
+        Ok(Lut { table })
+    }
+
+    #[cfg(any(test, feature = "encode"))]
+    fn emit(&self, sink: &mut Sink<'_>) -> Result<u32, OpRule> {
+        Ok(sink.table(self.table))
+    }
+
+    fn check(&self, view: &OpView<'_, 'a>) -> Result<(), OpRule> {
+        OpRule::Shape.unless(view.input(0).shape == view.output().shape)
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::May(0)
+    }
+
+    fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
+        operands.bring(0);
+        (kernels.lut)(self, operands.output());
     }
 }

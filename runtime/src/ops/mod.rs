@@ -1,5 +1,31 @@
 //! What each operator is: one file an operator, parameters first; [`for_each_op!`](crate::for_each_op) is the list.
 
+use core::ops::RangeInclusive;
+
+use crate::arena::Operands;
+use crate::error::OpRule;
+use crate::format::OpView;
+use crate::format::bytes::Field;
+#[cfg(any(test, feature = "encode"))]
+use crate::format::emit::Sink;
+use crate::kernels::{Isa, Kernels};
+
+/// What every op file needs.
+mod prelude {
+    pub(super) use core::ops::RangeInclusive;
+
+    pub(super) use super::{Operator, Sharing, Window};
+    pub(super) use crate::arena::Operands;
+    pub(super) use crate::error::OpRule;
+    pub(super) use crate::format::OpView;
+    pub(super) use crate::format::bytes::{Field, record};
+    #[cfg(any(test, feature = "encode"))]
+    pub(super) use crate::format::emit::Sink;
+    pub(super) use crate::kernels::{Isa, Kernels, Layout};
+    pub(super) use crate::quant::{Channels, Output, check_factors};
+    pub(super) use crate::tensor::Shape;
+}
+
 mod add;
 mod avg_pool;
 mod concat;
@@ -67,6 +93,7 @@ macro_rules! define_ops {
     ($($(#[$doc:meta])* $name:ident $file:ident $kind:literal [$($params:tt)*];)*) => {
         /// Which operator.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[repr(u8)]
         pub enum OpKind {
             $($(#[$doc])* $name = $kind,)*
@@ -96,16 +123,119 @@ macro_rules! define_ops {
             $($(#[$doc])* $name($($params)*),)*
         }
 
-        impl Op<'_> {
+        impl OpKind {
+            /// Whether the op can have this many inputs.
+            pub(crate) fn takes(self, inputs: usize) -> bool {
+                match self { $(OpKind::$name => <$name as Operator>::INPUTS.contains(&inputs),)* }
+            }
+
+            /// Length of the op's own fields in a file.
+            pub(crate) const fn field_bytes(self) -> usize {
+                match self { $(OpKind::$name => <<$name as Operator>::Fields as Field>::BYTES,)* }
+            }
+        }
+
+        impl<'a> Op<'a> {
             /// Which operator.
             pub const fn kind(&self) -> OpKind {
                 match self { $(Op::$name(_) => OpKind::$name,)* }
+            }
+
+            /// Working memory that the kernels of `isa` want.
+            pub fn scratch(&self, isa: Isa) -> usize {
+                match self { $(Op::$name(op) => op.scratch(isa),)* }
+            }
+
+            /// Which input may lie where the output does.
+            pub fn sharing(&self) -> Sharing {
+                match self { $(Op::$name(op) => op.sharing(),)* }
+            }
+
+            /// From a record and what it names.
+            pub(crate) fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
+                match view.kind() {
+                    $(Some(OpKind::$name) => Operator::parse(view).map(Op::$name),)*
+                    None => Err(OpRule::Kind),
+                }
+            }
+
+            /// Whether the parameters keep the rules.
+            pub(crate) fn check(&self, view: &OpView<'_, 'a>) -> Result<(), OpRule> {
+                match self { $(Op::$name(op) => op.check(view),)* }
+            }
+
+            /// Writes the op's own fields, and elsewhere what they refer to.
+            #[cfg(any(test, feature = "encode"))]
+            pub(crate) fn emit(&self, sink: &mut Sink<'_>) -> Result<(), OpRule> {
+                match self {
+                    $(Op::$name(op) => {
+                        let fields = op.emit(sink)?;
+                        sink.fields(&fields);
+                    })*
+                }
+                Ok(())
+            }
+
+            /// Computes the op if it is in `O`.
+            #[inline]
+            pub(crate) fn run<O: OpSet>(view: &OpView<'_, 'a>, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
+                match view.kind() {
+                    $(Some(OpKind::$name) if O::MASK & OpKind::$name.bit() != 0 => {
+                        // Parsing cannot fail here: it went well when the file was checked.
+                        let Ok(op) = <$($params)* as Operator>::parse(view) else { return };
+                        op.run(kernels, operands);
+                    })*
+                    _ => (),
+                }
             }
         }
     };
 }
 
 for_each_op!(define_ops);
+
+/// Which input of an op may lie in the very bytes of its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// None.
+    Never,
+    /// This one may; otherwise it is copied first.
+    May(usize),
+    /// This one must.
+    Must(usize),
+}
+
+/// What every operator's parameters can do.
+pub(crate) trait Operator<'a>: Sized {
+    /// The op's own fields in a file.
+    type Fields: Field;
+
+    /// How many inputs it takes.
+    const INPUTS: RangeInclusive<usize>;
+
+    /// From a record and what it names; fails only before the check.
+    fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule>;
+
+    /// The inverse: puts tables and weights into their sections and gives the fields.
+    #[cfg(any(test, feature = "encode"))]
+    fn emit(&self, sink: &mut Sink<'_>) -> Result<Self::Fields, OpRule>;
+
+    /// Shapes against parameters, and every number against its range.
+    fn check(&self, view: &OpView<'_, 'a>) -> Result<(), OpRule>;
+
+    /// Which input may lie where the output does.
+    fn sharing(&self) -> Sharing {
+        Sharing::Never
+    }
+
+    /// Working memory that the kernels of `isa` want.
+    fn scratch(&self, _isa: Isa) -> usize {
+        0
+    }
+
+    /// Computes the output.
+    fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>);
+}
 
 impl OpKind {
     /// Its bit in [`OpSet::MASK`].

@@ -1,6 +1,7 @@
-//! Product of two tensors, the second possibly repeated over the pixels.
+//! Product of two tensors, the first possibly repeated over the pixels.
 
-use crate::quant::Output;
+use super::add::check_broadcast;
+use super::prelude::*;
 
 /// `requantize((a - zero_a) * (b - zero_b))`; see [`crate::quant`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,5 +22,50 @@ impl Mul {
     pub const fn apply(self, a: i8, b: i8) -> i8 {
         let acc = (a as i32 - self.zeros[0] as i32) * (b as i32 - self.zeros[1] as i32);
         self.range.requantize(acc, self.multiplier, self.shift)
+    }
+}
+
+record! {
+    /// 12 bytes; the last two are zeros.
+    pub(crate) struct Fields {
+        multiplier: i32,
+        shift: u8,
+        range: Output,
+        zeros: [i8; 2],
+        reserved: u16,
+    }
+}
+
+/// Inputs: `a`, one value for each of the output's, or for each channel, or for all; `b`, of the output's shape, which may lie there.
+impl<'a> Operator<'a> for Mul {
+    type Fields = Fields;
+
+    const INPUTS: RangeInclusive<usize> = 2..=2;
+
+    fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
+        let Fields { multiplier, shift, range, zeros, .. } = view.read();
+        Ok(Mul { zeros, multiplier, shift, range })
+    }
+
+    #[cfg(any(test, feature = "encode"))]
+    fn emit(&self, _: &mut Sink<'_>) -> Result<Fields, OpRule> {
+        let Mul { zeros, multiplier, shift, range } = *self;
+        Ok(Fields { multiplier, shift, range, zeros, reserved: 0 })
+    }
+
+    fn check(&self, view: &OpView<'_, 'a>) -> Result<(), OpRule> {
+        check_broadcast(view)?;
+        check_factors(&[self.multiplier], &[self.shift])?;
+        self.range.check()
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::May(1)
+    }
+
+    fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
+        operands.bring(1);
+        let (a, output, _) = operands.split(0);
+        (kernels.mul)(self, a, output);
     }
 }

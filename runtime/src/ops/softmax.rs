@@ -1,5 +1,6 @@
 //! Probabilities from scores, row by row, with integers only.
 
+use super::prelude::*;
 use crate::quant::EXP2;
 
 /// Softmax of rows of `len` values; the output has scale 1/256 and zero point -128. See [`crate::quant`].
@@ -12,6 +13,9 @@ pub struct Softmax {
 }
 
 impl Softmax {
+    /// Largest step: then `255 * step` has 32 bits.
+    pub const MAX_STEP: u32 = 1 << 24;
+
     /// `2^15 * exp(-scale * distance)` for a value `distance` (0..=255) below the largest of its row.
     #[inline(always)]
     pub const fn exponential(self, distance: u8) -> u32 {
@@ -32,5 +36,35 @@ impl Softmax {
     pub const fn probability(exponential: u32, reciprocal: u32) -> i8 {
         let p = (exponential as u64 * reciprocal as u64 + (1 << 37)) >> 38;
         (if p > 255 { 255 } else { p as i32 } - 128) as i8
+    }
+}
+
+/// Fields: the step. Rows are pixels. The input may lie where the output does.
+impl<'a> Operator<'a> for Softmax {
+    type Fields = u32;
+
+    const INPUTS: RangeInclusive<usize> = 1..=1;
+
+    fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
+        Ok(Softmax { len: view.output().shape.channels, step: view.read() })
+    }
+
+    #[cfg(any(test, feature = "encode"))]
+    fn emit(&self, _: &mut Sink<'_>) -> Result<u32, OpRule> {
+        Ok(self.step)
+    }
+
+    fn check(&self, view: &OpView<'_, 'a>) -> Result<(), OpRule> {
+        OpRule::Shape.unless(view.input(0).shape == view.output().shape)?;
+        OpRule::Parameter.unless(self.step <= Softmax::MAX_STEP)
+    }
+
+    fn sharing(&self) -> Sharing {
+        Sharing::May(0)
+    }
+
+    fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
+        operands.bring(0);
+        (kernels.softmax)(self, operands.output());
     }
 }

@@ -3,6 +3,7 @@
 use core::iter::StepBy;
 use core::ops::Range;
 
+use crate::format::bytes::Field;
 use crate::tensor::Shape;
 
 /// Geometry of a sliding window; each pair is rows, then columns.
@@ -102,5 +103,21 @@ impl Window {
             Some(room.checked_div(self.stride[axis])? + 1)
         };
         Some(Shape::new(size(0, input.height)?, size(1, input.width)?, channels))
+    }
+}
+
+/// Eight 16-bit numbers: kernel, stride, dilation, padding; rows before columns.
+impl Field for Window {
+    const BYTES: usize = <[u16; 8]>::BYTES;
+
+    fn read(bytes: &[u8]) -> Self {
+        let [kernel, stride, dilation, pad] = <[[u16; 2]; 4]>::read(bytes).map(|pair| pair.map(usize::from));
+        Window { kernel, stride, dilation, pad }
+    }
+
+    fn write(&self, bytes: &mut [u8]) {
+        // A number that does not fit becomes one that the check refuses; zero is the only one that might not be noticed.
+        let number = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        [self.kernel, self.stride, self.dilation, self.pad].map(|pair| pair.map(number)).write(bytes);
     }
 }

@@ -9,7 +9,6 @@
 
 mod bench;
 mod cases;
-mod rng;
 
 use core::fmt;
 
@@ -17,7 +16,7 @@ use super::{Isa, Kernels};
 use crate::ops::Window;
 use crate::tensor::Shape;
 
-pub use rng::Rng;
+pub use crate::digest::Rng;
 
 /// Largest input or output of a case, bytes.
 const ACTIVATION: usize = 8192 + 64;

@@ -1,0 +1,383 @@
+//! A checked model file: accessors that cannot fail.
+
+use core::ops::Range;
+use core::str::Lines;
+
+use super::bytes::{Field, tail};
+use super::{ALIGN, Certificate, Extent, Header, OpHeader, PortRecord, SelfTestRecord, TensorRecord};
+use crate::digest::Rng;
+use crate::error::LoadError;
+use crate::kernels::{Layout, cast};
+use crate::ops::{Op, OpKind};
+use crate::quant::Channels;
+use crate::tensor::Shape;
+
+/// A model file, borrowed; made by [`Model::parse`].
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    pub(super) header: Header,
+    pub(super) layout: Layout,
+    pub(super) ops: &'a [u8],
+    pub(super) tensors: &'a [u8],
+    pub(super) ports: &'a [u8],
+    pub(super) weights: &'a [i8],
+    pub(super) tables: &'a [u8],
+    pub(super) self_tests: &'a [u8],
+    pub(super) labels: &'a str,
+    pub(super) metadata: &'a str,
+}
+
+/// A tensor in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// First byte.
+    pub offset: usize,
+    /// Rows, columns, channels.
+    pub shape: Shape,
+}
+
+/// An input or output: its tensor, and how bytes stand for real numbers: `real = scale * (byte - zero)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Port<'a> {
+    /// Where its bytes are.
+    pub tensor: Tensor,
+    /// Size of a step.
+    pub scale: f32,
+    /// The byte that means zero.
+    pub zero: i8,
+    pixels: Option<&'a [i8]>,
+}
+
+/// The names of the classes.
+pub type Labels<'a> = Lines<'a>;
+
+/// An input with the digest of the outputs that it must give.
+#[derive(Clone, Copy, Debug)]
+pub struct SelfTest<'a> {
+    /// Digest of all outputs, one after another.
+    pub digest: u64,
+    seed: u32,
+    stored: Option<&'a [i8]>,
+}
+
+/// One op of a model: its record and what the record names.
+#[derive(Clone, Copy)]
+pub struct OpView<'m, 'a> {
+    model: &'m Model<'a>,
+    header: OpHeader,
+    record: &'a [u8],
+}
+
+impl<'a> Model<'a> {
+    /// Checks a file, once and for all: whatever it holds, nothing that is done with the result can fail or leave its buffers.
+    pub fn parse(file: &'a [u8]) -> Result<Self, LoadError> {
+        super::check::file(file)
+    }
+
+    /// Length of the file.
+    pub const fn file_bytes(&self) -> usize {
+        self.header.file_bytes as usize
+    }
+
+    /// Bytes of arena that a run needs, with the scratch that was planned for the file's target.
+    pub const fn arena_bytes(&self) -> usize {
+        self.header.arena_bytes as usize
+    }
+
+    /// Version of the integer contract.
+    pub const fn contract_version(&self) -> u16 {
+        self.header.contract_version
+    }
+
+    /// The checksum of the file: it tells two models apart.
+    pub const fn crc(&self) -> u32 {
+        self.header.crc
+    }
+
+    /// Order of the weights.
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Number of inputs.
+    pub const fn inputs(&self) -> usize {
+        self.header.inputs as usize
+    }
+
+    /// Number of outputs.
+    pub const fn outputs(&self) -> usize {
+        self.header.outputs as usize
+    }
+
+    /// Input number `i`, or nothing.
+    pub fn input(&self, i: usize) -> Option<Port<'a>> {
+        if i < self.inputs() { self.port(i) } else { None }
+    }
+
+    /// Output number `i`, or nothing.
+    pub fn output(&self, i: usize) -> Option<Port<'a>> {
+        if i < self.outputs() { self.port(self.inputs() + i) } else { None }
+    }
+
+    /// The names of the classes; none if the file has none.
+    pub fn labels(&self) -> Labels<'a> {
+        self.labels.lines()
+    }
+
+    /// Where the model comes from, as JSON; empty if the file has none.
+    pub const fn metadata(&self) -> &'a str {
+        self.metadata
+    }
+
+    /// What the model gave on the host that made it.
+    pub const fn certificate(&self) -> Certificate {
+        let certificate = self.header.certificate;
+        Certificate { digest: certificate.digest, items: certificate.items }
+    }
+
+    /// Inputs with known outputs.
+    pub fn self_tests(&self) -> impl Iterator<Item = SelfTest<'a>> + use<'a> {
+        let model = *self;
+        (0..self.header.self_tests as usize).map_while(move |i| model.self_test(i))
+    }
+
+    /// The ops in order of execution.
+    pub fn ops(&self) -> Ops<'_, 'a> {
+        Ops { model: self, rest: self.ops }
+    }
+
+    /// Number of tensors.
+    pub const fn tensors(&self) -> usize {
+        self.tensors.len() / TensorRecord::BYTES
+    }
+
+    /// Tensor number `i`, or nothing.
+    pub fn tensor(&self, i: usize) -> Option<Tensor> {
+        let record = self.tensor_record(i)?;
+        let [height, width, channels] = record.shape.map(usize::from);
+        Some(Tensor { offset: record.offset as usize, shape: Shape { height, width, channels } })
+    }
+
+    /// Bytes of weights.
+    pub const fn weight_bytes(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Bytes of all inputs together.
+    pub(crate) fn input_bytes(&self) -> usize {
+        (0..self.inputs())
+            .filter_map(|i| self.input(i))
+            .fold(0, |sum, port| sum.saturating_add(port.tensor.shape.len()))
+    }
+
+    pub(super) fn tensor_record(&self, i: usize) -> Option<TensorRecord> {
+        entry(self.tensors, i)
+    }
+
+    pub(super) fn port_record(&self, i: usize) -> Option<PortRecord> {
+        entry(self.ports, i)
+    }
+
+    pub(super) fn self_test(&self, i: usize) -> Option<SelfTest<'a>> {
+        let record: SelfTestRecord = entry(self.self_tests, i)?;
+        let stored = match record.offset {
+            0 => None,
+            at => Some(cast::i8s(part(self.self_tests, at, self.input_bytes())?)),
+        };
+        Some(SelfTest { digest: record.digest, seed: record.seed, stored })
+    }
+
+    pub(super) fn port(&self, i: usize) -> Option<Port<'a>> {
+        let record = self.port_record(i)?;
+        let tensor = self.tensor(record.tensor.into())?;
+        let pixels = match record.pixels {
+            0 => None,
+            _ => Some(cast::i8s(part(self.tables, record.table, tensor.shape.channels.checked_mul(256)?)?)),
+        };
+        Some(Port { tensor, scale: f32::from_bits(record.scale), zero: record.zero, pixels })
+    }
+
+    /// Weights at an offset of their section; none if they are not all there.
+    pub(crate) fn weights(&self, offset: u32, len: usize) -> &'a [i8] {
+        if !(offset as usize).is_multiple_of(ALIGN) {
+            return &[];
+        }
+        part(cast::u8s(self.weights), offset, len).map_or(&[], cast::i8s)
+    }
+
+    /// `n` biases, `n` multipliers, `n` shifts at an offset of the tables; none if they are not all there.
+    pub(crate) fn channels(&self, offset: u32, n: usize) -> Channels<'a> {
+        let after = n.checked_mul(4).and_then(|bytes| offset.checked_add(bytes.try_into().ok()?));
+        let all = || {
+            let bias = cast::i32s(part(self.tables, offset, n.checked_mul(4)?)?)?;
+            let (multiplier, shift) = self.factors(after?, n);
+            (shift.len() == n).then_some(Channels { bias, multiplier, shift })
+        };
+        all().unwrap_or(Channels::NONE)
+    }
+
+    /// `n` multipliers and `n` shifts at an offset of the tables; none if they are not all there.
+    pub(crate) fn factors(&self, offset: u32, n: usize) -> (&'a [i32], &'a [u8]) {
+        let all = || {
+            let bytes = n.checked_mul(4)?;
+            let multipliers = cast::i32s(part(self.tables, offset, bytes)?)?;
+            Some((multipliers, part(self.tables, offset.checked_add(bytes.try_into().ok()?)?, n)?))
+        };
+        all().unwrap_or((&[], &[]))
+    }
+
+    /// The 256 bytes of a function, if they are there.
+    pub(crate) fn table(&self, offset: u32) -> Option<&'a [i8; 256]> {
+        part(self.tables, offset, 256).map(cast::i8s)?.first_chunk()
+    }
+}
+
+impl Port<'_> {
+    /// The byte for pixel value `p` of a channel: from the model's table, or `p - 128`.
+    #[inline]
+    pub fn pixel(&self, channel: usize, p: u8) -> i8 {
+        match self.pixels {
+            Some(table) => tail_i8(table, channel * 256 + p as usize),
+            None => p.wrapping_sub(128) as i8,
+        }
+    }
+
+    /// Whether the model brings tables for pixels.
+    pub const fn has_pixel_tables(&self) -> bool {
+        self.pixels.is_some()
+    }
+}
+
+fn tail_i8(table: &[i8], at: usize) -> i8 {
+    table.get(at).copied().unwrap_or(0)
+}
+
+impl SelfTest<'_> {
+    /// Writes the bytes from number `from` on of the test's inputs, taken one after another.
+    pub(crate) fn write_input(&self, rng: &mut Option<Rng>, from: usize, input: &mut [i8]) {
+        match self.stored {
+            Some(bytes) => {
+                for (to, &byte) in input.iter_mut().zip(bytes.get(from..).unwrap_or(&[])) {
+                    *to = byte;
+                }
+            }
+            None => {
+                let rng = rng.get_or_insert(Rng::new(self.seed));
+                input.fill_with(|| rng.byte());
+            }
+        }
+    }
+}
+
+/// The ops of a model in order of execution.
+#[derive(Clone)]
+pub struct Ops<'m, 'a> {
+    model: &'m Model<'a>,
+    rest: &'a [u8],
+}
+
+impl<'m, 'a> Iterator for Ops<'m, 'a> {
+    type Item = OpView<'m, 'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let header = OpHeader::read(self.rest);
+        // A record of no bytes is no record, and ends the list that the check has found to be whole.
+        let (record, rest) =
+            self.rest.split_at_checked(header.bytes as usize).filter(|(record, _)| !record.is_empty())?;
+        self.rest = rest;
+        Some(OpView { model: self.model, header, record })
+    }
+}
+
+impl Ops<'_, '_> {
+    /// Whether bytes are left that are no record.
+    pub(super) fn is_broken(&self) -> bool {
+        !self.rest.is_empty()
+    }
+}
+
+impl<'m, 'a> OpView<'m, 'a> {
+    /// Its model.
+    pub const fn model(&self) -> &'m Model<'a> {
+        self.model
+    }
+
+    /// Which operator; `None` only before the check.
+    pub const fn kind(&self) -> Option<OpKind> {
+        OpKind::from_number(self.header.kind)
+    }
+
+    /// The operator with its parameters; `None` only before the check.
+    pub fn op(&self) -> Option<Op<'a>> {
+        Op::parse(self).ok()
+    }
+
+    /// Number of inputs.
+    pub const fn inputs(&self) -> usize {
+        self.header.inputs as usize
+    }
+
+    /// Input number `i`; an empty tensor if there is none.
+    pub fn input(&self, i: usize) -> Tensor {
+        self.checked_input(i).unwrap_or(Tensor::NONE)
+    }
+
+    pub(super) fn checked_input(&self, i: usize) -> Option<Tensor> {
+        if i >= self.inputs() {
+            return None;
+        }
+        self.model.tensor(u16::read(tail(self.record, OpHeader::BYTES + 2 * i)).into())
+    }
+
+    /// The output.
+    pub fn output(&self) -> Tensor {
+        self.checked_output().unwrap_or(Tensor::NONE)
+    }
+
+    pub(super) fn checked_output(&self) -> Option<Tensor> {
+        self.model.tensor(self.header.output.into())
+    }
+
+    /// Working memory planned for the op.
+    pub fn scratch(&self) -> Range<usize> {
+        let Extent { offset, bytes } = self.header.scratch;
+        offset as usize..(offset as usize).saturating_add(bytes as usize)
+    }
+
+    /// The op's own fields.
+    pub(crate) fn fields(&self) -> &'a [u8] {
+        tail(self.record, fields_at(self.inputs()))
+    }
+
+    /// The op's own fields as one record.
+    #[inline]
+    pub(crate) fn read<T: Field>(&self) -> T {
+        T::read(self.fields())
+    }
+}
+
+/// Where an op's own fields begin in its record.
+pub(super) const fn fields_at(inputs: usize) -> usize {
+    (OpHeader::BYTES + 2 * inputs).next_multiple_of(4)
+}
+
+impl Tensor {
+    /// No tensor.
+    const NONE: Tensor = Tensor { offset: 0, shape: Shape { height: 0, width: 0, channels: 0 } };
+
+    /// Its bytes in the arena.
+    pub const fn range(&self) -> Range<usize> {
+        self.offset..self.offset.saturating_add(self.shape.len())
+    }
+}
+
+/// Entry `i` of a section of equal records.
+fn entry<T: Field>(section: &[u8], i: usize) -> Option<T> {
+    let bytes = section.get(i.checked_mul(T::BYTES)?..)?.get(..T::BYTES)?;
+    Some(T::read(bytes))
+}
+
+/// `len` bytes of a section from `offset`.
+fn part(section: &[u8], offset: u32, len: usize) -> Option<&[u8]> {
+    section.get(offset as usize..)?.get(..len)
+}
