@@ -1,4 +1,4 @@
-//! Lists the data files, so that adding a target is adding a file.
+//! Gathers the data files, so that adding a target is adding a file.
 
 use std::fmt::Write as _;
 use std::{env, fs, io, path::Path};
@@ -18,8 +18,8 @@ fn main() -> io::Result<()> {
         names.sort();
         let _ = writeln!(code, "pub(crate) const {}: &[(&str, &str)] = &[", folder.to_uppercase());
         for name in names {
-            let path = Path::new(&root).join(folder).join(format!("{name}.toml"));
-            let _ = writeln!(code, "    ({name:?}, include_str!({:?})),", path.display());
+            let text = fs::read_to_string(Path::new(&root).join(folder).join(format!("{name}.toml")))?;
+            let _ = writeln!(code, "    ({name:?}, {text:?}),");
         }
         code.push_str("];\n");
     }
