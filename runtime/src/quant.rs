@@ -179,3 +179,79 @@ const fn exp2_table() -> [u16; 256] {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, in numbers that cannot overflow.
+    fn definition(acc: i32, multiplier: i32, right: u32, left: u32) -> i128 {
+        let (product, s) = ((acc as i128) << left, 32 + right);
+        (product * multiplier as i128 + (1 << (s - 1))) >> s
+    }
+
+    #[test]
+    fn rescale_is_its_definition() {
+        let mut rng = crate::Rng::new(3);
+        for right in 1..=30 {
+            for left in 0..=7 {
+                let shift = shift_byte(right, left).unwrap();
+                for i in 0..2000 {
+                    let multiplier = match i % 5 {
+                        0 => MIN_MULTIPLIER,
+                        1 => i32::MAX,
+                        _ => MIN_MULTIPLIER | (rng.word() >> 2) as i32,
+                    };
+                    // As large as `acc << left` allows, of every magnitude, and on both sides of ties.
+                    let room = i32::MAX >> left;
+                    let acc = match i % 7 {
+                        0 => room,
+                        1 => -room,
+                        2 => (1i32 << right >> left.min(right)).saturating_mul(i / 7 - 100).clamp(-room, room),
+                        _ => (rng.word() as i32 >> rng.below(32)).clamp(-room, room),
+                    };
+                    let expected = definition(acc, multiplier, right.into(), left.into());
+                    assert_eq!(rescale(acc, multiplier, shift) as i128, expected, "{acc} {multiplier} {right} {left}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ties_round_up() {
+        // A multiplier of 2^30 and a right shift of 1 with left 2 is one half.
+        let half = shift_byte(1, 2).unwrap();
+        assert_eq!([-3, -2, -1, 0, 1, 2, 3].map(|acc| rescale(acc, 1 << 30, half)), [-1, -1, 0, 0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn no_input_panics() {
+        for acc in [i32::MIN, -1, 0, i32::MAX] {
+            for multiplier in [i32::MIN, -1, 0, i32::MAX] {
+                for shift in 0..=255 {
+                    let _ = Output { zero: 127, lo: 5, hi: -5 }.requantize(acc, multiplier, shift);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_of_shifts() {
+        assert_eq!(shift_byte(1, 0), Some(1));
+        assert_eq!(shift_byte(30, 7), Some(30 | 7 << 5));
+        for (right, left) in [(0, 0), (31, 0), (1, 8)] {
+            assert_eq!(shift_byte(right, left), None);
+        }
+        for shift in 0..=255u8 {
+            assert_eq!(is_rescale(MIN_MULTIPLIER, shift), (1..=30).contains(&(shift & 31)));
+        }
+        assert!(!is_rescale(MIN_MULTIPLIER - 1, 1) && !is_rescale(-MIN_MULTIPLIER, 1) && is_rescale(i32::MAX, 1));
+    }
+
+    #[test]
+    fn powers_of_two_are_rounded_right() {
+        for (i, &e) in EXP2.iter().enumerate() {
+            assert_eq!(e, (32768.0 * (-(i as f64) / 256.0).exp2()).round() as u16, "{i}");
+        }
+    }
+}

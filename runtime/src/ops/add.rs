@@ -105,3 +105,51 @@ pub(super) fn check_broadcast(view: &OpView<'_, '_>) -> Result<(), OpRule> {
     let a_fits = a == output || a == Shape::new(1, 1, output.channels) || a == Shape::new(1, 1, 1);
     OpRule::Shape.unless(a_fits && b == output)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{check_op, run_op};
+
+    /// `round((a + b) / 2)`
+    const MEAN: Add = Add { multipliers: [1 << 14; 2], bias: 1 << 14, shift: 15, lo: -128, hi: 127 };
+
+    #[test]
+    fn good_rows() {
+        let image = Shape::new(1, 2, 2);
+        let b = [1, 2, 3, -128];
+        // (a's shape, a, result); ties round up.
+        for (shape, a, expected) in [
+            (image, &[1, 3, 4, -128][..], [1, 3, 4, -128]),
+            (Shape::new(1, 1, 2), &[5, -5], [3, -1, 4, -66]),
+            (Shape::new(1, 1, 1), &[-2], [0, 0, 1, -65]),
+        ] {
+            assert_eq!(run_op(Op::Add(MEAN), &[(shape, a), (image, &b)], image), expected, "{shape:?}");
+        }
+        let difference = Add { multipliers: [1 << 14, -(1 << 14)], bias: 3 << 14, shift: 14, lo: 0, hi: 9 };
+        assert_eq!(run_op(Op::Add(difference), &[(image, &[4, 1, 127, 0]), (image, &b)], image), [6, 2, 9, 9]);
+    }
+
+    #[test]
+    fn bad_rows() {
+        let image = Shape::new(2, 2, 4);
+        let pixel = Shape::new(1, 1, 4);
+        let rows = [
+            (MEAN, [pixel, image], Ok(())),
+            (MEAN, [Shape::new(1, 2, 4), image], Err(OpRule::Shape)),
+            (MEAN, [image, pixel], Err(OpRule::Shape)),
+            (Add { multipliers: [1, i16::MIN], ..MEAN }, [image; 2], Err(OpRule::Multiplier)),
+            (Add { shift: 0, ..MEAN }, [image; 2], Err(OpRule::Multiplier)),
+            (Add { shift: 23, ..MEAN }, [image; 2], Err(OpRule::Multiplier)),
+            (Add { bias: -(1 << 30), ..MEAN }, [image; 2], Ok(())),
+            (Add { bias: 1 + (1 << 30), ..MEAN }, [image; 2], Err(OpRule::Multiplier)),
+            (Add { bias: i32::MIN, ..MEAN }, [image; 2], Err(OpRule::Multiplier)),
+            (Add { lo: 1, hi: 0, ..MEAN }, [image; 2], Err(OpRule::Clamp)),
+        ];
+        for (op, inputs, expected) in rows {
+            assert_eq!(check_op(Op::Add(op), &inputs, image), expected, "{op:?} {inputs:?}");
+        }
+        assert_eq!(check_op(Op::Add(MEAN), &[image], image), Err(OpRule::Operands));
+    }
+}

@@ -86,3 +86,46 @@ impl<'a> Operator<'a> for AvgPool<'a> {
         (kernels.avg_pool)(self, input, output);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{HALF, ONE, check_op, run_op};
+
+    fn op<'a>(pool: MaxPool, multipliers: &'a [i32], shifts: &'a [u8]) -> AvgPool<'a> {
+        AvgPool { pool, input_zero: 1, multipliers, shifts, range: Output::full(-3) }
+    }
+
+    #[test]
+    fn good_rows() {
+        let (input, output) = (Shape::new(1, 3, 2), Shape::new(1, 3, 2));
+        let pool = MaxPool { input, output, window: Window { kernel: [1, 3], pad: [0, 1], ..Window::UNIT } };
+        let values = [1, 11, 5, 21, 7, 31];
+        // Sums less zero points: 4, 10 and 30, 60, 50; a half of each, less 3.
+        let counted = op(pool, &[HALF.0], &[HALF.1]);
+        assert_eq!(run_op(Op::AvgPool(counted), &[(input, &values)], output), [-1, 12, 2, 27, 2, 22]);
+        // Means of two at the border; three are taken as they are.
+        let (multipliers, shifts) = ([ONE.0, HALF.0, ONE.0], [ONE.1, HALF.1, ONE.1]);
+        let inside = op(pool, &multipliers, &shifts);
+        assert_eq!(run_op(Op::AvgPool(inside), &[(input, &values)], output), [-1, 12, 7, 57, 2, 22]);
+    }
+
+    #[test]
+    fn bad_rows() {
+        let (input, output) = (Shape::new(4, 4, 2), Shape::new(2, 2, 2));
+        let pool = MaxPool { input, output, window: Window::square(2, 2, 0) };
+        let (multipliers, shifts) = ([1 << 30; 4], [1; 4]);
+        for (op, expected) in [
+            (op(pool, &multipliers, &shifts), Ok(())),
+            (op(pool, &multipliers[..3], &shifts[..3]), Err(OpRule::Table)),
+            (op(pool, &[], &[]), Err(OpRule::Table)),
+            (op(pool, &[1], &[1]), Err(OpRule::Multiplier)),
+            (op(pool, &[1 << 30], &[0]), Err(OpRule::Multiplier)),
+            (op(MaxPool { window: Window::square(2, 3, 0), ..pool }, &multipliers, &shifts), Ok(())),
+            (op(MaxPool { window: Window::square(2, 4, 0), ..pool }, &multipliers, &shifts), Err(OpRule::Window)),
+        ] {
+            assert_eq!(check_op(Op::AvgPool(op), &[input], output), expected, "{op:?}");
+        }
+    }
+}

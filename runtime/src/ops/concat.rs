@@ -52,3 +52,40 @@ impl<'a> Operator<'a> for Concat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{check_op, run_op};
+
+    #[test]
+    fn good_rows() {
+        let a = (Shape::new(2, 1, 2), &[1, 2, 3, 4][..]);
+        let b = (Shape::new(2, 1, 2), &[5, 6, 7, 8][..]);
+        for (axis, output, expected) in [
+            (0, Shape::new(4, 1, 2), [1, 2, 3, 4, 5, 6, 7, 8]),
+            (1, Shape::new(2, 2, 2), [1, 2, 5, 6, 3, 4, 7, 8]),
+            (2, Shape::new(2, 1, 4), [1, 2, 5, 6, 3, 4, 7, 8]),
+        ] {
+            assert_eq!(run_op(Op::Concat(Concat { axis }), &[a, b], output), expected, "{axis}");
+        }
+        let narrow = (Shape::new(1, 2, 1), &[1, 2][..]);
+        let wide = (Shape::new(1, 2, 2), &[3, 4, 5, 6][..]);
+        let output = Shape::new(1, 2, 4);
+        assert_eq!(run_op(Op::Concat(Concat { axis: 2 }), &[narrow, wide, narrow], output), [1, 3, 4, 1, 2, 5, 6, 2]);
+    }
+
+    #[test]
+    fn bad_rows() {
+        let shape = Shape::new(2, 3, 4);
+        for (axis, inputs, output, expected) in [
+            (3, [shape; 2], Shape::new(2, 3, 8), OpRule::Parameter),
+            (2, [shape; 2], Shape::new(2, 3, 7), OpRule::Shape),
+            (2, [shape, Shape::new(3, 2, 4)], Shape::new(2, 3, 8), OpRule::Shape),
+            (0, [shape; 2], Shape::new(2, 6, 4), OpRule::Shape),
+        ] {
+            assert_eq!(check_op(Op::Concat(Concat { axis }), &inputs, output), Err(expected), "{axis} {inputs:?}");
+        }
+    }
+}

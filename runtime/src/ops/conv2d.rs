@@ -122,3 +122,74 @@ impl<'a> Operator<'a> for Conv2d<'a> {
         (kernels.conv2d)(self, input, output, scratch);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{HALF, ONE, check_op, run_op};
+
+    const CHANNELS: Channels<'_> = Channels { bias: &[0, 10], multiplier: &[ONE.0; 2], shift: &[ONE.1; 2] };
+    /// `round((a + b) / 2)`
+    const MEAN: Add = Add { multipliers: [1 << 14; 2], bias: 1 << 14, shift: 15, lo: -128, hi: 127 };
+
+    fn op<'a>(input: Shape, output: Shape, window: Window, weights: &'a [i8]) -> Conv2d<'a> {
+        let range = Output::full(0);
+        let (layout, channels) = (Layout::PLAIN, CHANNELS);
+        Conv2d { input, output, window, input_zero: 5, layout, weights, channels, range, residual: None }
+    }
+
+    #[test]
+    fn good_rows() {
+        let (input, output) = (Shape::new(2, 2, 1), Shape::new(1, 1, 2));
+        let values = (input, &[1, 2, 3, 4][..]);
+        let weights = [1, 1, 1, 1, 1, -1, 2, -2];
+        let dense = op(input, output, Window::square(2, 1, 0), &weights);
+        assert_eq!(run_op(Op::Conv2d(dense), &[values], output), [10, 7]);
+        // The window of the first output sees three pixels of padding, then 1; the padding reads 5.
+        let padded = Conv2d { window: Window::square(2, 2, 1), ..dense };
+        assert_eq!(run_op(Op::Conv2d(padded), &[values], output), [16, 10 + 5 - 5 + 10 - 2]);
+        // Every other pixel.
+        let wide = Conv2d { output: Shape::new(2, 2, 2), window: Window::square(1, 1, 0), weights: &[3, -4], ..dense };
+        assert_eq!(run_op(Op::Conv2d(wide), &[values], wide.output), [3, 6, 6, 2, 9, -2, 12, -6]);
+        let strided = Conv2d { output, window: Window::square(1, 2, 0), ..wide };
+        assert_eq!(run_op(Op::Conv2d(strided), &[values], output), [3, 6]);
+        let dilated =
+            Conv2d { window: Window { kernel: [2; 2], stride: [1; 2], dilation: [2; 2], pad: [1; 2] }, ..dense };
+        assert_eq!(run_op(Op::Conv2d(dilated), &[values], output), [5 + 5 + 5 + 4, 10 + 5 - 5 + 10 - 8]);
+        let channels = Channels { multiplier: &[HALF.0; 2], shift: &[HALF.1; 2], ..CHANNELS };
+        let clamped = Conv2d { channels, range: Output { zero: -1, lo: -1, hi: 3 }, ..dense };
+        assert_eq!(run_op(Op::Conv2d(clamped), &[values], output), [3, 3]);
+        let summed = Conv2d { residual: Some(MEAN), ..dense };
+        assert_eq!(run_op(Op::Conv2d(summed), &[values, (output, &[20, -10])], output), [15, -1]);
+    }
+
+    #[test]
+    fn bad_rows() {
+        let (input, output) = (Shape::new(3, 3, 2), Shape::new(3, 3, 2));
+        let weights = [1; 36];
+        let good = op(input, output, Window::square(3, 1, 1), &weights);
+        let mut least = weights;
+        least[35] = -128;
+        for (op, expected) in [
+            (good, Ok(())),
+            (Conv2d { window: Window::square(3, 0, 1), ..good }, Err(OpRule::Window)),
+            (Conv2d { window: Window::square(3, 2, 1), ..good }, Err(OpRule::Window)),
+            (Conv2d { window: Window::square(3, 1, 3), ..good }, Err(OpRule::Window)),
+            (Conv2d { window: Window::square(65536, 1, 1), ..good }, Err(OpRule::Window)),
+            (Conv2d { weights: &weights[..35], ..good }, Err(OpRule::Weights)),
+            (Conv2d { weights: &least, ..good }, Err(OpRule::Weights)),
+            (Conv2d { channels: Channels { multiplier: &[0; 2], ..CHANNELS }, ..good }, Err(OpRule::Multiplier)),
+            (Conv2d { channels: Channels { shift: &[ONE.1; 1], ..CHANNELS }, ..good }, Err(OpRule::Table)),
+            (Conv2d { range: Output { zero: 0, lo: 1, hi: 0 }, ..good }, Err(OpRule::Clamp)),
+        ] {
+            assert_eq!(check_op(Op::Conv2d(op), &[input], output), expected, "{op:?}");
+        }
+        let summed = Conv2d { residual: Some(MEAN), ..good };
+        let wrong = Conv2d { residual: Some(Add { shift: 0, ..MEAN }), ..good };
+        assert_eq!(check_op(Op::Conv2d(summed), &[input, output], output), Ok(()));
+        assert_eq!(check_op(Op::Conv2d(wrong), &[input, output], output), Err(OpRule::Multiplier));
+        assert_eq!(check_op(Op::Conv2d(summed), &[input, Shape::new(3, 2, 4)], output), Err(OpRule::Aliasing));
+        assert_eq!(check_op(Op::Conv2d(summed), &[input, Shape::new(3, 1, 6)], output), Err(OpRule::Shape));
+    }
+}

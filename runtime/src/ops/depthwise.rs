@@ -104,3 +104,51 @@ impl<'a> Operator<'a> for Depthwise<'a> {
         (kernels.depthwise)(self, input, output, scratch);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{ONE, check_op, run_op};
+
+    const CHANNELS: Channels<'_> = Channels { bias: &[0, 100], multiplier: &[ONE.0; 2], shift: &[ONE.1; 2] };
+
+    fn op<'a>(input: Shape, output: Shape, weights: &'a [i8]) -> Depthwise<'a> {
+        let window = Window { kernel: [1, 3], pad: [0, 1], ..Window::UNIT };
+        Depthwise { input, output, window, input_zero: 4, weights, channels: CHANNELS, range: Output::full(0) }
+    }
+
+    #[test]
+    fn good_rows() {
+        let output = Shape::new(1, 2, 2);
+        let weights = [1, -1, 10, 0, -1, 2];
+        // Two channels of their own: 4*1 + 1*10 - 2 and 100 - 4 + 2*20; then 1 + 2*10 - 4 and 100 - 10 + 2*4.
+        let own = Shape::new(1, 2, 2);
+        assert_eq!(
+            run_op(Op::Depthwise(op(own, output, &weights)), &[(own, &[1, 10, 2, 20])], output),
+            [12, 127, 17, 98]
+        );
+        // Two outputs of the one channel: 4 + 10 - 2 and 100 - 4 + 2*2; then 1 + 20 - 4 and 100 - 1 + 8.
+        let one = Shape::new(1, 2, 1);
+        assert_eq!(run_op(Op::Depthwise(op(one, output, &weights)), &[(one, &[1, 2])], output), [12, 100, 17, 107]);
+    }
+
+    #[test]
+    fn bad_rows() {
+        let shape = Shape::new(1, 2, 2);
+        let good = op(shape, shape, &[1; 6]);
+        for (op, expected) in [
+            (good, Ok(())),
+            (Depthwise { weights: &[1; 5], ..good }, Err(OpRule::Weights)),
+            (Depthwise { weights: &[0, 0, -128, 0, 0, 0], ..good }, Err(OpRule::Weights)),
+            (Depthwise { channels: Channels { shift: &[ONE.1, 31], ..CHANNELS }, ..good }, Err(OpRule::Multiplier)),
+            (Depthwise { channels: Channels::NONE, ..good }, Err(OpRule::Table)),
+            (Depthwise { range: Output { lo: 0, hi: -1, zero: 0 }, ..good }, Err(OpRule::Clamp)),
+            (Depthwise { window: Window::square(3, 1, 3), ..good }, Err(OpRule::Window)),
+        ] {
+            assert_eq!(check_op(Op::Depthwise(op), &[shape], shape), expected, "{op:?}");
+        }
+        let three = Shape::new(1, 2, 3);
+        assert_eq!(check_op(Op::Depthwise(op(three, shape, &[1; 6])), &[three], shape), Err(OpRule::Shape));
+    }
+}

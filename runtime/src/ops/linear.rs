@@ -110,3 +110,50 @@ impl<'a> Operator<'a> for Linear<'a> {
         (kernels.linear)(self, input, output, scratch);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Order;
+    use crate::ops::Op;
+    use crate::testing::{ONE, check_op, run_op};
+
+    const FULL: Output = Output::full(0);
+
+    #[test]
+    fn good_rows() {
+        let channels = Channels { bias: &[5, -5], multiplier: &[ONE.0; 2], shift: &[ONE.1; 2] };
+        let weights = &[1, 2, 3, -1, 0, 1];
+        let op = Linear { rows: 2, inputs: 3, outputs: 2, layout: Layout::PLAIN, weights, channels, range: FULL };
+        let (input, output) = (Shape::new(1, 2, 3), Shape::new(2, 1, 2));
+        let values = [1, 10, 20, -1, 0, 100];
+        assert_eq!(run_op(Op::Linear(op), &[(input, &values)], output), [86, 14, 127, 96]);
+    }
+
+    #[test]
+    fn bad_rows() {
+        let shape = Shape::new(1, 2, 3);
+        let output = Shape::new(1, 2, 1);
+        // Two channels in a panel, two products in a group: [channel 0, channel 1] of products 0, 1, then of 2 and the padding.
+        let layout = Layout { n: 2, k: 2, order: Order::KMinor, input_offset: 0 };
+        let channels = Channels { bias: &[0; 2], multiplier: &[ONE.0; 2], shift: &[ONE.1; 2] };
+        let good = [1, 2, 0, 0, 3, 0, 0, 0];
+        let op = Linear { rows: 2, inputs: 3, outputs: 1, layout, weights: &[], channels, range: FULL };
+        let check = |weights: &[i8]| check_op(Op::Linear(Linear { weights, ..op }), &[shape], output);
+        assert_eq!(check(&good), Ok(()));
+        for (at, value) in [(0, -128), (2, 1), (5, 1), (7, 1)] {
+            let mut weights = good;
+            weights[at] = value;
+            assert_eq!(check(&weights), Err(OpRule::Weights), "{at}");
+        }
+        assert_eq!(check(&good[..7]), Err(OpRule::Weights));
+        let op = Linear { weights: &good, ..op };
+        assert_eq!(check_op(Op::Linear(op), &[shape], Shape::new(1, 3, 1)), Err(OpRule::Shape));
+        let channels = Channels { multiplier: &[ONE.0, 0], ..channels };
+        let op = Linear { channels, ..op };
+        assert_eq!(check_op(Op::Linear(op), &[shape], output), Err(OpRule::Multiplier));
+        let channels = Channels { bias: &[0], multiplier: &[ONE.0], shift: &[ONE.1] };
+        let op = Linear { channels, ..op };
+        assert_eq!(check_op(Op::Linear(op), &[shape], output), Err(OpRule::Table));
+    }
+}

@@ -46,3 +46,21 @@ impl<'a> Operator<'a> for Lut<'a> {
         (kernels.lut)(self, operands.output());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{check_op, run_op};
+
+    #[test]
+    fn good_and_bad_rows() {
+        let halved: [i8; 256] = core::array::from_fn(|i| i as u8 as i8 / 2);
+        let op = Op::Lut(Lut { table: &halved });
+        let shape = Shape::new(1, 2, 3);
+        let values: [i8; 6] = [0, 1, 127, -128, -1, -2];
+        assert_eq!(run_op(op, &[(shape, &values)], shape), [0, 0, 63, -64, 0, -1]);
+        assert_eq!(check_op(op, &[shape], Shape::new(2, 1, 3)), Err(OpRule::Shape));
+        assert_eq!(check_op(op, &[shape, shape], shape), Err(OpRule::Operands));
+    }
+}

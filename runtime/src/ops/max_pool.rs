@@ -57,3 +57,43 @@ impl MaxPool {
         OpRule::Shape.unless(self.input.channels == self.output.channels)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{check_op, run_op};
+
+    #[test]
+    fn good_rows() {
+        let input = Shape::new(2, 3, 1);
+        let values = [-5, 1, 2, 3, -7, -8];
+        for (window, output, expected) in [
+            (Window::square(2, 1, 0), Shape::new(1, 2, 1), &[3, 2][..]),
+            (Window::square(3, 2, 1), Shape::new(1, 2, 1), &[3, 2]),
+            (Window { kernel: [1, 2], pad: [0, 1], ..Window::UNIT }, Shape::new(2, 4, 1), &[-5, 1, 2, 2, 3, 3, -7, -8]),
+        ] {
+            let op = Op::MaxPool(MaxPool { input, output, window });
+            assert_eq!(run_op(op, &[(input, &values)], output), expected, "{window:?}");
+        }
+    }
+
+    #[test]
+    fn bad_rows() {
+        let shape = Shape::new(4, 4, 2);
+        let dilated = Window { kernel: [2; 2], stride: [1; 2], dilation: [8; 2], pad: [4; 2] };
+        for (window, output, expected) in [
+            (Window::square(2, 2, 0), Shape::new(2, 2, 2), Ok(())),
+            (Window::square(2, 2, 0), Shape::new(2, 2, 3), Err(OpRule::Shape)),
+            (Window::square(2, 2, 0), Shape::new(3, 2, 2), Err(OpRule::Window)),
+            (Window::square(2, 1, 2), shape, Err(OpRule::Window)),
+            (Window::square(0, 1, 0), shape, Err(OpRule::Window)),
+            (Window::square(2, 0, 0), shape, Err(OpRule::Window)),
+            // Taps at -4 and 4 of four pixels: all of them outside.
+            (dilated, Shape::new(1, 1, 2), Err(OpRule::Window)),
+        ] {
+            let op = Op::MaxPool(MaxPool { input: shape, output, window });
+            assert_eq!(check_op(op, &[shape], output), expected, "{window:?} {output:?}");
+        }
+    }
+}

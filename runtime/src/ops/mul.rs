@@ -69,3 +69,41 @@ impl<'a> Operator<'a> for Mul {
         (kernels.mul)(self, a, output);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{ONE, check_op, run_op};
+
+    const PRODUCT: Mul = Mul { zeros: [1, -1], multiplier: ONE.0, shift: ONE.1, range: Output::full(10) };
+
+    #[test]
+    fn good_rows() {
+        let image = Shape::new(1, 2, 2);
+        let b = [0, 1, 2, -3];
+        for (shape, a, expected) in [
+            (image, &[2, 3, 4, 5][..], [11, 14, 19, 2]),
+            (Shape::new(1, 1, 2), &[2, 0], [11, 8, 13, 12]),
+            (Shape::new(1, 1, 1), &[-127], [-118, -128, -128, 127]),
+        ] {
+            assert_eq!(run_op(Op::Mul(PRODUCT), &[(shape, a), (image, &b)], image), expected, "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn bad_rows() {
+        let image = Shape::new(2, 2, 4);
+        let rows = [
+            (PRODUCT, [image; 2], Ok(())),
+            (PRODUCT, [Shape::new(2, 1, 4), image], Err(OpRule::Shape)),
+            (Mul { multiplier: (1 << 30) - 1, ..PRODUCT }, [image; 2], Err(OpRule::Multiplier)),
+            (Mul { shift: 31, ..PRODUCT }, [image; 2], Err(OpRule::Multiplier)),
+            (Mul { shift: 32, ..PRODUCT }, [image; 2], Err(OpRule::Multiplier)),
+            (Mul { range: Output { zero: 0, lo: 5, hi: 4 }, ..PRODUCT }, [image; 2], Err(OpRule::Clamp)),
+        ];
+        for (op, inputs, expected) in rows {
+            assert_eq!(check_op(Op::Mul(op), &inputs, image), expected, "{op:?} {inputs:?}");
+        }
+    }
+}

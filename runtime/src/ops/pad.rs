@@ -52,3 +52,28 @@ impl<'a> Operator<'a> for Pad {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{check_op, run_op};
+
+    #[test]
+    fn good_and_bad_rows() {
+        let input = Shape::new(1, 2, 1);
+        for (before, output, expected) in [
+            ([0, 0, 0], input, &[1, 2][..]),
+            ([1, 0, 0], Shape::new(2, 2, 1), &[9, 9, 1, 2]),
+            ([0, 1, 0], Shape::new(1, 4, 1), &[9, 1, 2, 9]),
+            ([0, 0, 1], Shape::new(1, 2, 3), &[9, 1, 9, 9, 2, 9]),
+        ] {
+            let op = Op::Pad(Pad { before, value: 9 });
+            assert_eq!(run_op(op, &[(input, &[1, 2])], output), expected, "{before:?}");
+        }
+        let op = |before| Op::Pad(Pad { before, value: 0 });
+        assert_eq!(check_op(op([1, 0, 0]), &[input], input), Err(OpRule::Shape));
+        assert_eq!(check_op(op([0, 1, 0]), &[input], Shape::new(1, 2, 1)), Err(OpRule::Shape));
+        assert_eq!(check_op(op([0, 0, 65536]), &[input], input), Err(OpRule::Parameter));
+    }
+}

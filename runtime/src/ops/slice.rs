@@ -63,3 +63,31 @@ impl<'a> Operator<'a> for Slice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{check_op, run_op};
+
+    #[test]
+    fn good_and_bad_rows() {
+        let input = Shape::new(2, 3, 2);
+        let values = [0, 1, 10, 11, 20, 21, 100, 101, 110, 111, 120, 121];
+        for (start, step, output, expected) in [
+            ([1, 0, 0], [1; 3], Shape::new(1, 3, 2), &[100, 101, 110, 111, 120, 121][..]),
+            ([0, 0, 0], [1, 2, 1], Shape::new(2, 2, 2), &[0, 1, 20, 21, 100, 101, 120, 121]),
+            ([0, 1, 1], [1, 1, 7], Shape::new(2, 2, 1), &[11, 21, 111, 121]),
+        ] {
+            let op = Op::Slice(Slice { start, step });
+            assert_eq!(run_op(op, &[(input, &values)], output), expected, "{start:?} {step:?}");
+        }
+        let op = |start, step| Op::Slice(Slice { start, step });
+        let two = Shape::new(2, 2, 2);
+        assert_eq!(check_op(op([0; 3], [1, 0, 1]), &[input], two), Err(OpRule::Parameter));
+        assert_eq!(check_op(op([0; 3], [1, 3, 1]), &[input], two), Err(OpRule::Shape));
+        assert_eq!(check_op(op([1, 0, 0], [1; 3]), &[input], two), Err(OpRule::Shape));
+        assert_eq!(check_op(op([0; 3], [65535; 3]), &[input], two), Err(OpRule::Shape));
+        assert_eq!(check_op(op([0; 3], [65536; 3]), &[input], two), Err(OpRule::Parameter));
+    }
+}

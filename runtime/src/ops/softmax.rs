@@ -68,3 +68,48 @@ impl<'a> Operator<'a> for Softmax {
         (kernels.softmax)(self, operands.output());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::testing::{check_op, run_op};
+
+    #[test]
+    fn good_rows() {
+        // A step of 2^16 halves with each unit: 1, 1/2, 1/4 of their sum 1.75; and equal values share.
+        let op = Op::Softmax(Softmax { len: 3, step: 1 << 16 });
+        let shape = Shape::new(1, 2, 3);
+        let q = |p: f64| ((p * 256.0).round() as i32 - 128) as i8;
+        let expected = [q(4.0 / 7.0), q(2.0 / 7.0), q(1.0 / 7.0), q(1.0 / 3.0), q(1.0 / 3.0), q(1.0 / 3.0)];
+        assert_eq!(run_op(op, &[(shape, &[9, 8, 7, -128, -128, -128])], shape), expected);
+        // One value takes all: 256 / 256 does not fit and is the largest byte.
+        let one = Shape::new(1, 1, 1);
+        assert_eq!(run_op(Op::Softmax(Softmax { len: 1, step: 5 }), &[(one, &[3])], one), [127]);
+    }
+
+    #[test]
+    fn near_the_real_function() {
+        let shape = Shape::new(1, 1, 100);
+        for (seed, scale) in [(1, 0.02), (2, 0.1), (3, 0.9)] {
+            let mut rng = crate::Rng::new(seed);
+            let x: [i8; 100] = core::array::from_fn(|_| rng.byte());
+            let step = (scale * core::f64::consts::LOG2_E * 65536.0).round() as u32;
+            let y = run_op(Op::Softmax(Softmax { len: 100, step }), &[(shape, &x)], shape);
+            let sum: f64 = x.iter().map(|&x| (scale * x as f64).exp()).sum();
+            for (&x, &y) in x.iter().zip(&y) {
+                let real = ((scale * x as f64).exp() / sum * 256.0).min(255.0);
+                assert!((real - (y as f64 + 128.0)).abs() < 0.8, "{scale} {x}: {real} {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn bad_rows() {
+        let shape = Shape::new(2, 2, 5);
+        let op = |step| Op::Softmax(Softmax { len: 5, step });
+        assert_eq!(check_op(op(1 << 24), &[shape], shape), Ok(()));
+        assert_eq!(check_op(op(1 + (1 << 24)), &[shape], shape), Err(OpRule::Parameter));
+        assert_eq!(check_op(op(1), &[shape], Shape::new(4, 1, 5)), Err(OpRule::Shape));
+    }
+}

@@ -121,3 +121,47 @@ impl Field for Window {
         [self.kernel, self.stride, self.dilation, self.pad].map(|pair| pair.map(number)).write(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taps_inside_are_those_that_read_the_image() {
+        for [kernel, stride, dilation, pad, size] in
+            [[3, 1, 1, 1, 5], [3, 2, 1, 1, 8], [2, 3, 4, 3, 6], [5, 1, 2, 8, 3], [1, 2, 1, 0, 7], [7, 1, 1, 6, 1]]
+        {
+            let window = Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [dilation; 2], pad: [pad; 2] };
+            for out in 0..12 {
+                let position = |tap: usize| (out * stride + tap * dilation) as isize - pad as isize;
+                let taps: std::vec::Vec<_> =
+                    (0..kernel).filter(|&t| (0..size as isize).contains(&position(t))).collect();
+                assert_eq!(window.inside(0, out, size).collect::<std::vec::Vec<_>>(), taps, "{window:?} {out}");
+                let read: std::vec::Vec<_> = taps.iter().map(|&tap| position(tap) as usize).collect();
+                assert_eq!(window.under(1, out, size).collect::<std::vec::Vec<_>>(), read, "{window:?} {out}");
+                assert!(taps.iter().all(|&tap| window.read(0, out, tap) == position(tap) as usize));
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_could_overflow_are_no_window() {
+        let shape = Shape::new(65535, 65535, 1);
+        let window = |kernel: usize, stride: usize, dilation: usize, pad: usize| Window {
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            dilation: [dilation; 2],
+            pad: [pad; 2],
+        };
+        assert!(window(1, 1, 1, 0).relates(shape, shape));
+        assert!(window(65535, 65535, 1, 65534).relates(shape, Shape::new(2, 2, 1)));
+        assert!(!window(65535, 65535, 1, 65534).relates(shape, Shape::new(3, 3, 1)));
+        assert!(!window(65535, 1, 2, 0).relates(shape, Shape::new(1, 1, 1)));
+        for size in [0, 65536, usize::MAX] {
+            assert!(!window(size, 1, 1, 0).relates(shape, shape), "{size}");
+            assert!(!window(1, size, 1, 0).relates(shape, Shape::new(1, 1, 1)), "{size}");
+            assert!(!window(1, 1, size, 0).relates(shape, Shape::new(1, 1, 1)), "{size}");
+            assert!(!window(1, 1, 1, 0).relates(Shape::new(size, 1, 1), Shape::new(1, 1, 1)), "{size}");
+        }
+    }
+}
