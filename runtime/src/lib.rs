@@ -22,7 +22,7 @@ mod log;
 pub mod ops;
 pub mod quant;
 mod session;
-mod tensor;
+pub mod tensor;
 #[cfg(test)]
 mod testing;
 
