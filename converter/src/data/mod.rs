@@ -6,12 +6,14 @@ mod error;
 mod folder;
 mod normalize;
 pub mod random;
+mod shapes;
 mod split;
 
 pub use augment::{Augment, Fill, View};
 pub use error::DataError;
 pub use folder::load_image;
 pub use normalize::{Normalize, Table};
+pub use shapes::generate;
 pub(crate) use split::shuffle;
 pub use split::{Split, split};
 

@@ -48,10 +48,11 @@ pub fn label(
                 None => {
                     let mut report = |of_shard: usize| tell(done + of_shard, view);
                     let task = Task { data, augment, view, first, count };
-                    match answers(teachers, &task, settings.ensemble, control, &mut report)? {
-                        Some(rows) => shard.write(&rows)?,
-                        None => return Err(LabelError::Interrupted { done, total }),
-                    }
+                    let rows = match control.watch.stopped() {
+                        true => None,
+                        false => answers(teachers, &task, settings.ensemble, control, &mut report)?,
+                    };
+                    shard.write(&rows.ok_or(LabelError::Interrupted { done, total })?)?
                 }
             };
             logits.extend(rows);

@@ -6,6 +6,8 @@ mod examples;
 mod label;
 mod labels;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 pub use error::LabelError;
 pub use examples::Labelled;

@@ -67,6 +67,7 @@ fn named() -> Vec<(&'static str, &'static str, ResNet)> {
         depths: depths.to_vec(),
     };
     vec![
+        ("resnet8-8", "a quarter of resnet8: 8/16/32 channels", small(8, 1, Shortcut::Conv)),
         ("resnet8", "MLPerf Tiny image classification: 16/32/64 channels", small(16, 1, Shortcut::Conv)),
         ("resnet8-40", "MLPerf Tiny IC02: 40/80/160 channels", small(40, 1, Shortcut::Conv)),
         ("resnet20", "CIFAR, 16/32/64 channels, padded shortcuts", small(16, 3, Shortcut::Pad)),

@@ -11,7 +11,7 @@ mod optimizer;
 mod schedule;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trainer;
 
 pub use checkpoint::CheckpointError;

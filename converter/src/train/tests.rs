@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Vertical and horizontal stripes of random phase, 8x8, one channel: no linear function tells them apart.
-fn stripes(images: usize) -> Dataset {
+pub(crate) fn stripes(images: usize) -> Dataset {
     let mut pixels = Vec::new();
     let labels: Vec<u32> = (0..images as u32).map(|i| i % 2).collect();
     for (i, &label) in labels.iter().enumerate() {
@@ -23,7 +23,7 @@ fn stripes(images: usize) -> Dataset {
 }
 
 /// Convolution, normalization, ReLU, mean, linear.
-fn network() -> Graph {
+pub(crate) fn network() -> Graph {
     let mut g = Graph::new("small");
     let wave = |n: usize, scale: f32| (0..n).map(|i| ((i * 37 % 19) as f32 - 9.0) * scale).collect::<Vec<f32>>();
     let x = g.input("image", [1, 8, 8, 1]);
@@ -55,13 +55,13 @@ fn settings() -> TrainSettings {
 }
 
 /// Stops after so many steps.
-struct StopAfter {
+pub(crate) struct StopAfter {
     left: AtomicU64,
     stop: AtomicBool,
 }
 
 impl StopAfter {
-    fn new(steps: u64) -> Self {
+    pub(crate) fn new(steps: u64) -> Self {
         StopAfter { left: AtomicU64::new(steps), stop: AtomicBool::new(false) }
     }
 }
