@@ -95,7 +95,7 @@ impl Dataset {
         for label in &self.labels {
             hasher.update(label.to_le_bytes());
         }
-        crate::data::hex(&hasher.finalize())
+        hex(&hasher.finalize())
     }
 
     /// Reads a part of the images at `path`, a folder or a file.
@@ -119,17 +119,17 @@ impl Dataset {
             Format::Cifar10 => cifar::load(path, part)?,
             Format::Folder => folder::load(path, part, size)?,
         };
-        data.check(path)?;
+        data.check(path, part)?;
         Ok(data)
     }
 
-    /// Refuses what nothing can be learned from.
-    fn check(&self, path: &Path) -> Result<(), DataError> {
+    /// Refuses what nothing can be learned from, or reported on.
+    fn check(&self, path: &Path, part: Part) -> Result<(), DataError> {
         if self.is_empty() {
             return Err(DataError::Empty { path: path.to_owned() });
         }
         let first = self.labels[0];
-        if self.labels.iter().all(|&label| label == first) {
+        if part == Part::Train && self.labels.iter().all(|&label| label == first) {
             let class = self.classes.get(first as usize).cloned().unwrap_or_else(|| first.to_string());
             return Err(DataError::OneClass { path: path.to_owned(), class, images: self.len() });
         }

@@ -64,3 +64,65 @@ pub(super) fn clip(params: &mut [Param], longest: f32) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ValueId;
+
+    /// A weight and a bias, both 2.0, each with its gradients over two steps.
+    fn run(rule: OptimizerSettings, grads: [[f32; 2]; 2]) -> [f32; 2] {
+        let mut params = [ParamKind::Weight, ParamKind::Bias].map(|kind| Param {
+            id: ValueId(0),
+            name: String::new(),
+            value: vec![2.0],
+            grad: vec![0.0],
+            kind,
+            trainable: true,
+        });
+        let mut optimizer = Optimizer::new(rule, 0.1, &params);
+        for (step, grads) in grads.into_iter().enumerate() {
+            params.iter_mut().zip(grads).for_each(|(param, grad)| param.grad = vec![grad]);
+            optimizer.update(&mut params, 0.5, step);
+        }
+        params.map(|param| param.value[0])
+    }
+
+    #[track_caller]
+    fn close(got: [f32; 2], expected: [f32; 2]) {
+        assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{got:?}, expected {expected:?}");
+    }
+
+    #[test]
+    fn steps_are_those_worked_out_by_hand() {
+        let grads = [[1.0, 1.0], [-1.0, 0.5]];
+        // Weight: g = 1 + 0.1 * 2 = 1.2, w = 2 - 0.5 * 1.2 = 1.4; g = -1 + 0.14 = -0.86, v = 0.9 * 1.2 - 0.86 = 0.22.
+        close(run(OptimizerSettings::Sgd { momentum: 0.9, nesterov: false }, grads), [1.29, 0.8]);
+        // The first step is g + 0.9 v = 1.9 g: w = 2 - 0.5 * 2.28 = 0.86; g = -0.914, v = 0.166, step -0.7646.
+        close(run(OptimizerSettings::Sgd { momentum: 0.9, nesterov: true }, grads), [1.2423, 0.17]);
+        // The first step is the sign of the gradient; the weight also loses 0.5 * 0.1 of itself. Of equal opposite
+        // gradients the second mean is (0.9 * 0.1 - 0.1) / 0.19 and the mean square is 1.
+        let adam = OptimizerSettings::AdamW { beta1: 0.9, beta2: 0.999 };
+        close(run(adam, [[1.0, 1.0], [-1.0, -1.0]]), [1.4 - 0.07 + 0.026_316, 1.5 + 0.026_316]);
+    }
+
+    #[test]
+    fn frozen_parameters_stay_and_long_gradients_are_cut() {
+        let param = |grad, trainable| Param {
+            id: ValueId(0),
+            name: String::new(),
+            value: vec![1.0],
+            grad: vec![grad],
+            kind: ParamKind::Weight,
+            trainable,
+        };
+        let mut params = [param(3.0, true), param(4.0, true), param(100.0, false)];
+        clip(&mut params, 10.0);
+        assert_eq!([params[0].grad[0], params[1].grad[0]], [3.0, 4.0]);
+        clip(&mut params, 1.0);
+        assert!((params[0].grad[0] - 0.6).abs() < 1e-6 && (params[1].grad[0] - 0.8).abs() < 1e-6);
+        let rule = OptimizerSettings::Sgd { momentum: 0.0, nesterov: false };
+        Optimizer::new(rule, 0.0, &params).update(&mut params, 1.0, 0);
+        assert!((params[0].value[0] - 0.4).abs() < 1e-6 && params[2].value[0] == 1.0);
+    }
+}

@@ -130,6 +130,9 @@ struct Trainer<'a> {
     history: Vec<Epoch>,
     saved: Instant,
     has_checkpoint: bool,
+    started: Instant,
+    /// Steps that this run has taken, for the speed.
+    taken: usize,
 }
 
 impl<'a> Trainer<'a> {
@@ -160,6 +163,8 @@ impl<'a> Trainer<'a> {
             history: Vec::new(),
             saved: Instant::now(),
             has_checkpoint: false,
+            started: Instant::now(),
+            taken: 0,
         })
     }
 
@@ -176,6 +181,7 @@ impl<'a> Trainer<'a> {
             }
             self.take_step(&order[self.step * self.batch..][..self.batch], &mut input)?;
             self.step += 1;
+            self.taken += 1;
             if self.control.checkpoint.is_some() && self.saved.elapsed() >= self.control.every {
                 self.save()?;
             }
@@ -187,8 +193,9 @@ impl<'a> Trainer<'a> {
     /// Tells how far the training is and how it goes.
     fn report(&self) {
         let (done, epochs) = (self.step * self.batch, self.settings.epochs);
+        let speed = (self.taken * self.batch) as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
         let mut note = format!(
-            "epoch {}/{epochs}, loss {:.4}, accuracy {:.2} %",
+            "epoch {}/{epochs}, {speed:.0}/s, loss {:.4}, accuracy {:.2} %",
             self.epoch + 1,
             self.sums.loss / done as f64,
             100.0 * self.sums.correct as f64 / done as f64
