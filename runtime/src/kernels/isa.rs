@@ -12,7 +12,7 @@ macro_rules! for_each_isa {
     ($each:ident) => {
         $each! {
             /// Plain Rust: the specification. Reads every layout.
-            Scalar "scalar" Layout::PLAIN, Scratch::NONE, [all()] super::scalar;
+            Scalar "scalar" Layout::LANES, Scratch::NONE, [all()] super::scalar;
             /// AVX2: almost every x86-64 CPU since 2013.
             Avx2 "avx2" Layout::N16K4, Scratch::WORD_BANDS, [target_arch = "x86_64"] super::x86_64::avx2;
             /// AVX-512 with VNNI: servers since Cascade Lake, desktops since Zen 4.

@@ -32,6 +32,9 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Panels of four channels, for the scalar table.
+    pub const LANES: Layout = Layout { n: 4, k: 1, order: Order::KMinor, input_offset: 0 };
+
     /// `[out][rows][row]`, nothing padded.
     pub const PLAIN: Layout = Layout { n: 1, k: 1, order: Order::KMinor, input_offset: 0 };
 

@@ -1,9 +1,11 @@
 //! Convolution and fully connected layer: exact sums of products, then one requantization.
 
-use core::array::from_fn;
-
+use super::place::Place;
 use crate::kernels::Layout;
 use crate::ops::{Conv2d, Linear};
+
+/// Output channels that are summed together: an input value is loaded once for so many products.
+const LANES: usize = Layout::LANES.n as usize;
 
 /// Every output value is `requantize(bias + sum((x + offset) * w))`, then the residual is added if there is one.
 pub(super) fn conv2d(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], _scratch: &mut [u8]) {
@@ -13,14 +15,16 @@ pub(super) fn conv2d(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], _scratch:
     let mut pixels = output.chunks_exact_mut(op.output.channels);
     for y in 0..op.output.height {
         for (x, pixel) in pixels.by_ref().take(op.output.width).enumerate() {
-            // Four channels at a time: an input value is loaded once for four products.
-            for (block, out) in pixel.chunks_mut(4).enumerate() {
-                let first = block * 4;
-                if op.layout == Layout::PLAIN && out.len() == 4 {
-                    store(op, first, &plain_sums::<4>(op, input, [y, x], first), out);
-                } else {
-                    let sums: [i32; 4] = from_fn(|i| if i < out.len() { sum(op, input, [y, x], first + i) } else { 0 });
-                    store(op, first, &sums, out);
+            let place = Place::new(&op.window, op.input, [y, x]);
+            if op.layout == Layout::LANES {
+                for (panel, out) in pixel.chunks_mut(LANES).enumerate() {
+                    let mut sums = [0; LANES];
+                    panel_sums(op, input, &place, panel, &mut sums);
+                    store(op, panel * LANES, &sums, out);
+                }
+            } else {
+                for (o, out) in pixel.chunks_exact_mut(1).enumerate() {
+                    store(op, o, &[sum(op, input, &place, o)], out);
                 }
             }
         }
@@ -35,78 +39,76 @@ pub(super) fn linear(op: &Linear<'_>, input: &[i8], output: &mut [i8], scratch: 
 }
 
 /// The definition, for every layout: all taps in order, those outside the image reading `input_zero`.
-fn sum(op: &Conv2d<'_>, input: &[i8], [y, x]: [usize; 2], o: usize) -> i32 {
-    let offset = op.layout.input_offset as i32;
-    let channels = op.input.channels;
-    let [rows, columns] = [op.window.inside(0, y, op.input.height), op.window.inside(1, x, op.input.width)];
+fn sum(op: &Conv2d<'_>, input: &[i8], place: &Place, o: usize) -> i32 {
     let mut sum = op.channels.bias[o];
     for ky in 0..op.window.kernel[0] {
         for kx in 0..op.window.kernel[1] {
-            let inside = rows.contains(&ky) && columns.contains(&kx);
-            let pixel = op.window.read(0, y, ky).wrapping_mul(op.input.width).wrapping_add(op.window.read(1, x, kx));
-            for c in 0..channels {
-                let value = if inside { input[pixel * channels + c] } else { op.input_zero };
-                let weight = op.weight(o, ky, kx * channels + c);
-                sum = sum.wrapping_add((value as i32 + offset) * weight as i32);
+            let pixel = if place.holds(ky, kx) { Some(place.read(&op.window, op.input, ky, kx)) } else { None };
+            for c in 0..op.input.channels {
+                let value = pixel.map_or(op.input_zero, |pixel| input[pixel + c]);
+                let weight = op.weight(o, ky, kx * op.input.channels + c);
+                sum = sum.wrapping_add((value as i32 + op.layout.input_offset as i32) * weight as i32);
             }
         }
     }
     sum
 }
 
-/// The same for `N` output channels of the plain layout, taking runs of neighbouring values.
-fn plain_sums<const N: usize>(op: &Conv2d<'_>, input: &[i8], [y, x]: [usize; 2], first: usize) -> [i32; N] {
-    let [rows, columns] = [op.window.inside(0, y, op.input.height), op.window.inside(1, x, op.input.width)];
-    let [row_len, channels] = [op.row_len(), op.input.channels];
-    // Dense taps inside the image read one run of values; spread ones a pixel each.
-    let run = if op.window.dilation[1] == 1 { columns.len() } else { 1 };
-    let mut sums = from_fn(|i| op.channels.bias[first + i]);
-    for ky in 0..op.window.kernel[0] {
-        let row = op.window.read(0, y, ky).wrapping_mul(op.input.width);
-        let weights: [&[i8]; N] =
-            from_fn(|i| &op.weights[((first + i) * op.window.kernel[0] + ky) * row_len..][..row_len]);
-        let mut kx = 0;
-        while kx < op.window.kernel[1] {
-            if rows.contains(&ky) && columns.contains(&kx) {
-                let pixel = row + op.window.read(1, x, kx);
-                add_products(&mut sums, weights, kx * channels, &input[pixel * channels..][..run * channels]);
-                kx += run;
-            } else {
-                if op.input_zero != 0 {
-                    add_padding(&mut sums, weights, kx * channels, channels, op.input_zero);
+/// The same for a panel of its own layout, by runs of neighbouring values.
+fn panel_sums(op: &Conv2d<'_>, input: &[i8], place: &Place, panel: usize, sums: &mut [i32; LANES]) {
+    let [channels, row_len] = [op.input.channels, op.row_len()];
+    let Place { rows, columns, .. } = place;
+    sums.copy_from_slice(&op.channels.bias[panel * LANES..][..LANES]);
+    let panel = &op.weights.as_chunks().0[panel * op.window.kernel[0] * row_len..][..op.window.kernel[0] * row_len];
+    if op.input_zero != 0 && !place.is_full(&op.window) {
+        add_padding(op, place, panel, sums);
+    }
+    // Dense taps read one run of values, spread ones a pixel each.
+    let run = if op.window.dilation[1] == 1 { row_len } else { channels };
+    for ky in rows.clone() {
+        let mut from = place.read(&op.window, op.input, ky, columns.start);
+        let row = &panel[ky * row_len..][..row_len];
+        for weights in row[columns.start * channels..columns.end * channels].chunks(run) {
+            add_products(sums, weights, &input[from..]);
+            from += op.window.dilation[1] * channels;
+        }
+    }
+}
+
+/// `sums[i] += sum(weights[..][i] * values)`, as many values as there are weights.
+// A function of its own, so that the loop has all registers of a small core to itself.
+#[inline(never)]
+fn add_products(sums: &mut [i32; LANES], weights: &[[i8; LANES]], values: &[i8]) {
+    let mut totals = *sums;
+    for (weights, &value) in weights.iter().zip(values) {
+        for (total, &w) in totals.iter_mut().zip(weights) {
+            *total = total.wrapping_add(value as i32 * w as i32);
+        }
+    }
+    *sums = totals;
+}
+
+/// The products of the taps outside the image.
+#[cold]
+fn add_padding(op: &Conv2d<'_>, place: &Place, panel: &[[i8; LANES]], sums: &mut [i32; LANES]) {
+    for (tap, weights) in panel.chunks_exact(op.input.channels).enumerate() {
+        let [ky, kx] = [tap / op.window.kernel[1], tap % op.window.kernel[1]];
+        if !place.holds(ky, kx) {
+            for weights in weights {
+                for (sum, &w) in sums.iter_mut().zip(weights) {
+                    *sum = sum.wrapping_add(op.input_zero as i32 * w as i32);
                 }
-                kx += 1;
             }
-        }
-    }
-    sums
-}
-
-/// `sums[i] += sum(values * weights[i][from..])`
-#[inline(always)]
-fn add_products<const N: usize>(sums: &mut [i32; N], weights: [&[i8]; N], from: usize, values: &[i8]) {
-    let weights = weights.map(|w| &w[from..][..values.len()]);
-    for (k, &value) in values.iter().enumerate() {
-        for (sum, w) in sums.iter_mut().zip(&weights) {
-            *sum = sum.wrapping_add(value as i32 * w[k] as i32);
-        }
-    }
-}
-
-/// `sums[i] += zero * sum(weights[i][from..][..len])`
-fn add_padding<const N: usize>(sums: &mut [i32; N], weights: [&[i8]; N], from: usize, len: usize, zero: i8) {
-    for (sum, w) in sums.iter_mut().zip(weights) {
-        for &w in &w[from..][..len] {
-            *sum = sum.wrapping_add(zero as i32 * w as i32);
         }
     }
 }
 
 /// Requantizes the sums of the channels from `first` on and adds the residual.
+#[inline(always)]
 fn store(op: &Conv2d<'_>, first: usize, sums: &[i32], out: &mut [i8]) {
-    for (i, (out, &sum)) in out.iter_mut().zip(sums).enumerate() {
-        let o = first + i;
-        let value = op.range.requantize(sum, op.channels.multiplier[o], op.channels.shift[o]);
+    let factors = op.channels.multiplier[first..].iter().zip(&op.channels.shift[first..]);
+    for ((out, &sum), (&multiplier, &shift)) in out.iter_mut().zip(sums).zip(factors) {
+        let value = op.range.requantize(sum, multiplier, shift);
         *out = op.residual.map_or(value, |add| add.apply(value, *out));
     }
 }

@@ -3,6 +3,7 @@
 mod conv;
 mod depthwise;
 mod eltwise;
+mod place;
 mod pool;
 mod softmax;
 
