@@ -1,17 +1,23 @@
-//! Writes the linker's memory map and the board's constants from the target data.
+//! Writes the linker's memory map and the board's constants from the target data, and finds the model for `classify`.
+
+mod model;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+use limbeck_runtime::Isa;
 use limbeck_targets::{Device, Target, ticks_per_instruction};
 
 fn main() -> io::Result<()> {
-    println!("cargo:rerun-if-changed=build.rs");
+    for file in ["build.rs", "model.rs"] {
+        println!("cargo:rerun-if-changed={file}");
+    }
     let (target, device) = board()?;
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
     fs::write(Path::new(&out).join("memory.x"), memory_map(device))?;
     fs::write(Path::new(&out).join("board.rs"), constants(target, device))?;
+    println!("cargo:rustc-env=LIMBECK_MODEL_FILE={}", model_file(target, Path::new(&out))?.display());
     println!("cargo:rustc-link-search={out}");
     println!("cargo:rustc-link-arg-bins=-Tlink.x");
     println!("cargo:rustc-link-arg-bins=-Tdefmt.x");
@@ -31,6 +37,20 @@ fn board() -> io::Result<(&'static Target, &'static Device)> {
         return Err(io::Error::other(format!("{} is built with --target {}", target.name, target.triple)));
     }
     Ok((target, device))
+}
+
+/// The model that the variable `LIMBECK_MODEL` names, else one that is made here.
+fn model_file(target: &Target, out: &Path) -> io::Result<PathBuf> {
+    println!("cargo:rerun-if-env-changed=LIMBECK_MODEL");
+    if let Some(path) = env::var_os("LIMBECK_MODEL").map(PathBuf::from) {
+        println!("cargo:rerun-if-changed={}", path.display());
+        return Ok(path);
+    }
+    let isa =
+        Isa::by_name(target.isa()).ok_or_else(|| io::Error::other(format!("no table is called {}", target.isa())))?;
+    let path = out.join("model.lmb");
+    fs::write(&path, &*model::build(isa).map_err(io::Error::other)?)?;
+    Ok(path)
 }
 
 fn memory_map(device: &Device) -> String {

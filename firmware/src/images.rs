@@ -6,6 +6,7 @@
 //! ```
 
 use core::ffi::CStr;
+use core::fmt;
 
 use semihosting::fs::File;
 use semihosting::io::{self, Read};
@@ -57,20 +58,38 @@ impl Images {
         Ok(Self { file, left, image_bytes })
     }
 
-    /// Fills `pixels` with the next image; false after the last one.
+    /// Calls `each` with place and value of every byte of the next image, which must have `image_bytes`; false after the last.
     ///
     /// # Errors
     /// When the images have another size, or the file ends too early.
-    pub fn next(&mut self, pixels: &mut [u8]) -> Result<bool, ImagesError> {
-        if self.image_bytes != pixels.len() {
-            return Err(ImagesError::Size { found: self.image_bytes, expected: pixels.len() });
+    pub fn next(&mut self, image_bytes: usize, mut each: impl FnMut(usize, u8)) -> Result<bool, ImagesError> {
+        if self.image_bytes != image_bytes {
+            return Err(ImagesError::Size { found: self.image_bytes, expected: image_bytes });
         }
-        if self.left == 0 {
-            return Ok(false);
+        let Some(left) = self.left.checked_sub(1) else { return Ok(false) };
+        self.left = left;
+        let mut part = [0; 256];
+        let mut done = 0;
+        while done < image_bytes {
+            let part = &mut part[..(image_bytes - done).min(256)];
+            read(&mut self.file, part)?;
+            part.iter().enumerate().for_each(|(i, &value)| each(done + i, value));
+            done += part.len();
         }
-        self.left -= 1;
-        read(&mut self.file, pixels)?;
         Ok(true)
+    }
+}
+
+impl fmt::Display for ImagesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ImagesError::Unreadable => f.write_str("the file of images cannot be read"),
+            ImagesError::NotImages => f.write_str("the file does not begin with LIMBIMG1"),
+            ImagesError::Truncated => f.write_str("the file ends inside an image"),
+            ImagesError::Size { found, expected } => {
+                write!(f, "the images have {found} bytes, the model's input has {expected}")
+            }
+        }
     }
 }
 

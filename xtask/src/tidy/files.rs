@@ -12,7 +12,7 @@ pub(crate) struct File {
     pub(crate) text: String,
 }
 
-/// Folders of build outputs and tools.
+/// Build outputs and what belongs to tools.
 const SKIPPED: [&str; 5] = ["target", ".git", "limbeck-out", "node_modules", "__pycache__"];
 
 /// All files that are UTF-8.
@@ -28,10 +28,11 @@ fn walk(folder: &Path, prefix: &str, files: &mut Vec<File>) -> Result {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+        if SKIPPED.contains(&name.as_str()) {
+            continue;
+        }
         if entry.file_type()?.is_dir() {
-            if !SKIPPED.contains(&name.as_str()) {
-                walk(&entry.path(), &path, files)?;
-            }
+            walk(&entry.path(), &path, files)?;
         } else if let Ok(text) = fs::read_to_string(entry.path()) {
             files.push(File { path, text });
         }
