@@ -6,10 +6,10 @@ use cortex_m_rt::entry;
 use firmware::board;
 use firmware::counter::count;
 use firmware::host::{exit, println};
+use limbeck_runtime::Shape;
 use limbeck_runtime::kernels::Kernels;
 use limbeck_runtime::ops::{Add, AvgPool, Conv2d, Depthwise, Linear, MaxPool, Window};
 use limbeck_runtime::quant::{Channels, MIN_MULTIPLIER, Output};
-use limbeck_runtime::tensor::Shape;
 
 /// Aligned as model files and arenas are.
 #[repr(C, align(16))]

@@ -27,24 +27,30 @@ const CHANNEL_WORDS: usize = 4;
 struct ConvScratch {
     /// Words that hold the prepared output channels.
     channels: usize,
-    /// Words that hold the columns: for each pixel of a tile all values that it sees, two to a word.
-    columns: usize,
-    /// Bytes of one kernel row, for rows that must be put together value by value.
-    row: usize,
+    /// Words of the column of a pixel: all values that it sees, two to a word.
+    column: usize,
+    /// Pixels in a tile.
+    pixels: usize,
+    /// Bytes of kernel rows: one of padding where channels come in fours, else one for each pixel, put together value by value.
+    rows: usize,
 }
 
 impl ConvScratch {
     const fn of(op: &Conv2d<'_>) -> Self {
         let row = DSP_LAYOUT.padded_row(op.row_len());
-        let column = (row / 2).saturating_mul(op.window.kernel[0]);
         ConvScratch {
             channels: DSP_LAYOUT.padded_channels(op.output.channels).saturating_mul(CHANNEL_WORDS),
-            columns: column.saturating_mul(if op.output.pixels() < TILE { 1 } else { TILE }),
-            row,
+            column: (row / 2).saturating_mul(op.window.kernel[0]),
+            pixels: if op.output.pixels() < TILE { 1 } else { TILE },
+            rows: if op.input.channels.is_multiple_of(4) { row } else { row.saturating_mul(TILE) },
         }
     }
 
+    const fn columns(self) -> usize {
+        self.column.saturating_mul(self.pixels)
+    }
+
     const fn bytes(self) -> usize {
-        self.channels.saturating_add(self.columns).saturating_mul(4).saturating_add(self.row)
+        self.channels.saturating_add(self.columns()).saturating_mul(4).saturating_add(self.rows)
     }
 }

@@ -9,11 +9,12 @@
 //! **Why it is exact.** Sums wrap modulo 2^32. The difference is `256 * s` modulo 2^32, which gives back every `s` in
 //! `[-2^23, 2^23)`. A product is at most 2^14 in magnitude, so 508 of them stay inside; longer columns are done in parts.
 
+use core::array::from_fn;
+
 use super::super::{CHANNEL_WORDS, ConvScratch, DSP_LAYOUT, TILE};
-use super::gather::{Column, gather};
+use super::gather::Gather;
 use super::insn::{add_high_word, add_low_product, saturate_byte};
-use super::tile::multiply;
-use crate::kernels::scalar;
+use super::tile::{Span, multiply};
 use crate::ops::{Add, Conv2d, Linear};
 
 /// Groups of four products in a part of a column: 496 products, and a multiple of what the inner loop takes at once.
@@ -40,15 +41,15 @@ pub(super) fn conv2d(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], scratch: 
     }
     // SAFETY: any four bytes are a word.
     let (before, words, _) = unsafe { scratch.align_to_mut::<u32>() };
-    let fits = before.is_empty() && words.len() >= parts.channels + parts.columns + parts.row.div_ceil(4);
+    let fits = before.is_empty() && words.len() >= parts.bytes() / 4;
     if !fits || op.layout != DSP_LAYOUT || !op.weights.as_ptr().cast::<u32>().is_aligned() {
-        return (scalar::KERNELS.conv2d)(op, input, output, scratch);
+        return;
     }
     let (channels, words) = words.split_at_mut(parts.channels);
-    let (columns, words) = words.split_at_mut(parts.columns);
+    let (columns, words) = words.split_at_mut(parts.columns());
     // SAFETY: a word is four bytes, and any byte is an int8.
-    let row = unsafe { words.align_to_mut::<i8>().1 };
-    let job = Job { op, input, columns, row: &mut row[..parts.row] };
+    let rows = unsafe { words.align_to_mut::<i8>().1 };
+    let job = Job { op, columns, column: parts.column, gather: Gather::new(op, input, &mut rows[..parts.rows]) };
     match prepare(op, channels) {
         (channels, true) => match op.residual {
             None => job.run(output, channels, Fast),
@@ -137,45 +138,50 @@ impl Finish for Exact<'_> {
 /// A convolution with its buffers.
 struct Job<'a> {
     op: &'a Conv2d<'a>,
-    input: &'a [i8],
     columns: &'a mut [u32],
-    row: &'a mut [i8],
+    /// Words of one column.
+    column: usize,
+    gather: Gather<'a>,
 }
 
 impl Job<'_> {
     /// All pixels, three by three, the last ones one by one.
     fn run<F: Finish>(mut self, output: &mut [i8], channels: &[Channel], finish: F) {
         let mut tiles = output.chunks_exact_mut(TILE * self.op.output.channels);
-        let mut at = [0, 0];
+        let mut next = [0, 0];
         for pixels in tiles.by_ref() {
-            self.tile::<TILE, F>(&mut at, pixels, channels, finish);
+            self.tile::<TILE, F>(&mut next, pixels, channels, finish);
         }
         for pixel in tiles.into_remainder().chunks_exact_mut(self.op.output.channels) {
-            self.tile::<1, F>(&mut at, pixel, channels, finish);
+            self.tile::<1, F>(&mut next, pixel, channels, finish);
         }
     }
 
-    /// `P` pixels from `at` on, all channels.
+    /// `P` pixels from `next` on, all channels.
+    #[inline(always)]
     fn tile<const P: usize, F: Finish>(
         &mut self,
-        at: &mut [usize; 2],
+        next: &mut [usize; 2],
         pixels: &mut [i8],
         channels: &[Channel],
         finish: F,
     ) {
-        let columns = &mut self.columns[..self.row.len() / 2 * self.op.window.kernel[0] * P];
-        for pixel in 0..P {
-            gather(self.op, self.input, *at, self.row, Column::<P>::new(columns, pixel));
-            at[1] += 1;
-            if at[1] == self.op.output.width {
-                *at = [at[0] + 1, 0];
+        let at = from_fn(|_| {
+            let this = *next;
+            next[1] += 1;
+            if next[1] == self.op.output.width {
+                *next = [next[0] + 1, 0];
             }
-        }
+            this
+        });
+        let columns = &mut self.columns[..P * self.column];
+        self.gather.tile::<P>(at, columns);
         pairs::<P, F>(self.op, columns, pixels, channels, finish);
     }
 }
 
 /// All output channels, two by two, of the `P` pixels with these columns.
+#[inline(always)]
 fn pairs<const P: usize, F: Finish>(
     op: &Conv2d<'_>,
     columns: &[u32],
@@ -184,30 +190,38 @@ fn pairs<const P: usize, F: Finish>(
     finish: F,
 ) {
     let out = op.output.channels;
+    assert!(pixels.len() == P * out);
     // A group is two words of each column, and eight bytes of a panel of weights.
     let groups = columns.len() / (2 * P);
+    let whole = Span::<P>::of(columns);
     let panels = op.weights.chunks_exact(8 * groups).zip(channels.as_chunks::<2>().0).take(out.div_ceil(2));
     for (pair, (panel, [first, second])) in panels.enumerate() {
         let [mut low, mut high] = [[first.bias; P], [second.bias; P]];
-        let mut done = 0;
-        while done < groups {
-            let part = PART.min(groups - done);
+        let mut part = |weights: &[i8], span: Span<'_, P>| {
             let mut both = low;
-            let (weights, columns) = (&panel[8 * done..][..8 * part], &columns[2 * P * done..][..2 * P * part]);
-            // SAFETY: both are slices of `part` groups, the weights at a multiple of four bytes (checked on entry).
-            unsafe { multiply(weights, columns, &mut low, &mut both) };
+            // SAFETY: the weights have eight bytes for each group of the span, at a multiple of four (checked on entry).
+            unsafe { multiply(weights.as_ptr(), span, &mut low, &mut both) };
             for p in 0..P {
                 high[p] = high[p].wrapping_add(both[p].wrapping_sub(low[p]) >> 8);
             }
-            done += part;
+        };
+        if groups <= PART {
+            part(panel, whole);
+        } else {
+            for (weights, columns) in panel.chunks(8 * PART).zip(columns.chunks(2 * P * PART)) {
+                part(weights, Span::of(columns));
+            }
         }
         let o = 2 * pair;
+        let both_stored = o + 1 < out;
         for p in 0..P {
-            finish.finish(first, o, low[p], &mut pixels[p * out + o]);
+            // SAFETY: `o` is below `out` and there are `P` pixels of `out` bytes (asserted at the top).
+            finish.finish(first, o, low[p], unsafe { pixels.get_unchecked_mut(p * out + o) });
         }
-        if o + 1 < out {
+        if both_stored {
             for p in 0..P {
-                finish.finish(second, o + 1, high[p], &mut pixels[p * out + o + 1]);
+                // SAFETY: as above, for `o + 1`.
+                finish.finish(second, o + 1, high[p], unsafe { pixels.get_unchecked_mut(p * out + o + 1) });
             }
         }
     }

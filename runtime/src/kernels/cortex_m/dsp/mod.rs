@@ -5,6 +5,7 @@ mod gather;
 mod insn;
 mod tile;
 
+use super::TILE;
 use crate::kernels::{Isa, Kernels, scalar};
 
 /// See [`Kernels`].

@@ -4,29 +4,50 @@ use core::arch::asm;
 
 use super::insn::{add_products, even_bytes};
 
+/// Groups of `P` columns.
+#[derive(Clone, Copy)]
+pub(super) struct Span<'a, const P: usize> {
+    columns: &'a [u32],
+    /// Where the groups end that come in fours.
+    fours: *const u32,
+}
+
+impl<'a, const P: usize> Span<'a, P> {
+    /// A group is two words of each column.
+    #[inline(always)]
+    pub(super) fn of(columns: &'a [u32]) -> Self {
+        Span { columns, fours: columns.as_ptr().wrapping_add(columns.len() / (8 * P) * (8 * P)) }
+    }
+}
+
 /// Adds the products of all groups to the sums: those of the first channel to `low`, of both channels to `both`.
 ///
 /// # Safety
-/// `weights` is aligned to four bytes and has eight bytes for each group of `columns`, which has two words of each of `P` columns for it.
+/// `weights` is aligned to four bytes and has eight bytes for each group of the span.
 #[inline(always)]
 pub(super) unsafe fn multiply<const P: usize>(
-    weights: &[i8],
-    columns: &[u32],
+    weights: *const i8,
+    span: Span<'_, P>,
     low: &mut [i32; P],
     both: &mut [i32; P],
 ) {
     match (low.first_chunk_mut(), both.first_chunk_mut()) {
         // SAFETY: the caller's.
-        (Some(low), Some(both)) if P == 3 => unsafe { multiply_three(weights, columns, low, both) },
-        _ => multiply_any(weights, columns, low, both),
+        (Some(low), Some(both)) if P == 3 => unsafe { multiply_three(weights, span.columns, span.fours, low, both) },
+        // SAFETY: the caller's.
+        _ => unsafe { multiply_any(weights, span.columns, low, both) },
     }
 }
 
 /// The definition; well compiled for one pixel.
+///
+/// # Safety
+/// As for [`multiply`].
 #[inline(always)]
-fn multiply_any<const P: usize>(weights: &[i8], columns: &[u32], low: &mut [i32; P], both: &mut [i32; P]) {
-    for (weights, values) in weights.as_chunks::<4>().0.iter().zip(columns.as_chunks::<P>().0) {
-        let weights = u32::from_le_bytes(weights.map(|w| w as u8));
+unsafe fn multiply_any<const P: usize>(weights: *const i8, columns: &[u32], low: &mut [i32; P], both: &mut [i32; P]) {
+    for (i, values) in columns.as_chunks::<P>().0.iter().enumerate() {
+        // SAFETY: a word of weights for each word of a column.
+        let weights = unsafe { weights.cast::<u32>().add(i).read() };
         let first = even_bytes(weights);
         for p in 0..P {
             both[p] = add_products(weights, values[p], both[p] as u32) as i32;
@@ -65,13 +86,15 @@ macro_rules! group {
 /// # Safety
 /// As for [`multiply`].
 #[inline(always)]
-unsafe fn multiply_three(weights: &[i8], columns: &[u32], low: &mut [i32; 3], both: &mut [i32; 3]) {
-    /// Words of a group.
-    const GROUP: usize = 6;
-    let start = columns.as_ptr();
-    let fours = start.wrapping_add(columns.len() / (4 * GROUP) * (4 * GROUP));
-    let end = start.wrapping_add(columns.len());
-    // SAFETY: reads eight bytes of `weights` and GROUP words of `columns` for each group of the latter, both aligned to words;
+unsafe fn multiply_three(
+    weights: *const i8,
+    columns: &[u32],
+    fours: *const u32,
+    low: &mut [i32; 3],
+    both: &mut [i32; 3],
+) {
+    let columns = columns.as_ptr_range();
+    // SAFETY: reads eight bytes of `weights` and six words of `columns` for each group of the latter, both aligned to words;
     // what it pushes it pops, and every register it writes is an output or restored.
     unsafe {
         asm!(
@@ -97,8 +120,8 @@ unsafe fn multiply_three(weights: &[i8], columns: &[u32], low: &mut [i32; 3], bo
             "bne 4b",
             "5:",
             "pop {{r3, r4, r6, r7}}",
-            inout("r0") weights.as_ptr() => _,
-            inout("r1") start => _,
+            inout("r0") weights => _,
+            inout("r1") columns.start => _,
             inout("r2") low[0],
             inout("r8") low[1],
             inout("lr") low[2],
@@ -106,7 +129,7 @@ unsafe fn multiply_three(weights: &[i8], columns: &[u32], low: &mut [i32; 3], bo
             inout("r10") both[1],
             inout("r11") both[2],
             inout("r3") fours => _,
-            inout("r4") end => _,
+            inout("r4") columns.end => _,
             out("r5") _,
             out("r12") _,
         );
