@@ -83,7 +83,7 @@ impl Layer {
 }
 
 /// The model file for kernels of `isa`.
-pub fn build(isa: Isa) -> Result<AlignedBytes, EmitError> {
+pub(crate) fn build(isa: Isa) -> Result<AlignedBytes, EmitError> {
     let layout = isa.layout();
     let mut rng = Rng::new(8);
     let tensors = TENSORS.map(|(offset, [h, w, c])| Tensor { offset, shape: Shape::new(h, w, c) });

@@ -4,7 +4,7 @@
 pub(super) mod dsp;
 
 use super::{Layout, Order, Scratch};
-use crate::ops::Conv2d;
+use crate::ops::{Conv2d, Depthwise};
 
 /// Weights for the DSP extension: a 16-bit number holds the weights of two output channels.
 pub(super) const DSP_LAYOUT: Layout = Layout { n: 2, k: 4, order: Order::Halves, input_offset: 0 };
@@ -12,7 +12,7 @@ pub(super) const DSP_LAYOUT: Layout = Layout { n: 2, k: 4, order: Order::Halves,
 /// Working memory of the DSP table.
 pub(super) const DSP_SCRATCH: Scratch = Scratch {
     conv2d: |op| ConvScratch::of(op).bytes(),
-    depthwise: |_| 0,
+    depthwise: |op| depthwise_words(op).saturating_mul(4),
     linear: |op| ConvScratch::of(&op.as_conv2d()).bytes(),
 };
 
@@ -21,6 +21,13 @@ const TILE: usize = 3;
 
 /// Words of a prepared output channel: bias, multiplier, addend, shift.
 const CHANNEL_WORDS: usize = 4;
+
+/// Words of scratch of a depthwise convolution: its prepared channels. None where the DSP table leaves it to scalar's: where channels
+/// do not come in fours, or share an input.
+const fn depthwise_words(op: &Depthwise<'_>) -> usize {
+    let channels = op.output.channels;
+    if op.multiplicity() == 1 && channels.is_multiple_of(4) { channels.saturating_mul(CHANNEL_WORDS) } else { 0 }
+}
 
 /// The parts of a convolution's scratch, in their order.
 #[derive(Clone, Copy)]

@@ -11,27 +11,14 @@
 
 use core::array::from_fn;
 
-use super::super::{CHANNEL_WORDS, ConvScratch, DSP_LAYOUT, TILE};
+use super::super::{ConvScratch, DSP_LAYOUT, TILE};
 use super::gather::Gather;
-use super::insn::{add_high_word, add_low_product, saturate_byte};
+use super::requantize::{Channel, Exact, Fast, FastAdd, Finish, is_full, prepare};
 use super::tile::{Span, multiply};
-use crate::ops::{Add, Conv2d, Linear};
+use crate::ops::{Conv2d, Linear};
 
 /// Groups of four products in a part of a column: 496 products, and a multiple of what the inner loop takes at once.
 const PART: usize = 124;
-
-/// An output channel, ready for use.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Channel {
-    bias: i32,
-    multiplier: i32,
-    /// Zero point and rounding, before the shift.
-    addend: i32,
-    right: u32,
-}
-
-const _: () = assert!(size_of::<Channel>() == 4 * CHANNEL_WORDS);
 
 /// See [`crate::kernels::Kernels::conv2d`].
 pub(super) fn conv2d(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], scratch: &mut [u8]) {
@@ -50,12 +37,11 @@ pub(super) fn conv2d(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], scratch: 
     // SAFETY: a word is four bytes, and any byte is an int8.
     let rows = unsafe { words.align_to_mut::<i8>().1 };
     let job = Job { op, columns, column: parts.column, gather: Gather::new(op, input, &mut rows[..parts.rows]) };
-    match prepare(op, channels) {
-        (channels, true) => match op.residual {
-            None => job.run(output, channels, Fast),
-            Some(add) => job.run(output, channels, FastAdd(add)),
-        },
-        (channels, false) => job.run(output, channels, Exact(op)),
+    let (channels, fast) = prepare(op.channels, op.range, channels);
+    match op.residual {
+        None if fast => job.run(output, channels, Fast),
+        Some(add) if fast && is_full(add.lo, add.hi) => job.run(output, channels, FastAdd(add)),
+        residual => job.run(output, channels, Exact { channels: op.channels, range: op.range, residual }),
     }
 }
 
@@ -63,75 +49,6 @@ pub(super) fn conv2d(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], scratch: 
 pub(super) fn linear(op: &Linear<'_>, input: &[i8], output: &mut [i8], scratch: &mut [u8]) {
     if op.fits(input, output) {
         conv2d(&op.as_conv2d(), input, output, scratch);
-    }
-}
-
-/// Writes the output channels to `words`; the second result says whether [`Fast`] does for all of them.
-fn prepare<'a>(op: &Conv2d<'_>, words: &'a mut [u32]) -> (&'a [Channel], bool) {
-    let full = |lo: i8, hi: i8| lo == i8::MIN && hi == i8::MAX;
-    let mut fast = full(op.range.lo, op.range.hi) && op.residual.is_none_or(|add| full(add.lo, add.hi));
-    // SAFETY: a channel is words, and any words are a channel.
-    let channels = unsafe { words.align_to_mut::<Channel>().1 };
-    let given = op.channels.bias.iter().zip(op.channels.multiplier).zip(op.channels.shift);
-    for (channel, ((&bias, &multiplier), &shift)) in channels.iter_mut().zip(given) {
-        // A larger shift would not leave room for the zero point beside a rescaled sum; a left shift is rarer still.
-        fast &= shift <= 22;
-        let right = u32::from(shift & 31);
-        let addend = i32::from(op.range.zero).wrapping_shl(right).wrapping_add(1 << (right.max(1) - 1));
-        *channel = Channel { bias, multiplier, addend, right };
-    }
-    (channels, fast)
-}
-
-/// What becomes of a sum.
-trait Finish: Copy {
-    /// Requantizes `sum` of output channel number `o` and writes it to `out`.
-    fn finish(self, channel: &Channel, o: usize, sum: i32, out: &mut i8);
-}
-
-/// Shift to the right of at most 22, none to the left, no clamp but that of int8: four instructions.
-#[derive(Clone, Copy)]
-struct Fast;
-
-impl Fast {
-    #[inline(always)]
-    fn requantize(channel: &Channel, sum: i32) -> u32 {
-        let high = add_high_word(sum as u32, channel.multiplier as u32, channel.addend as u32) as i32;
-        saturate_byte(high.wrapping_shr(channel.right) as u32)
-    }
-}
-
-impl Finish for Fast {
-    #[inline(always)]
-    fn finish(self, channel: &Channel, _: usize, sum: i32, out: &mut i8) {
-        *out = Fast::requantize(channel, sum) as i8;
-    }
-}
-
-/// [`Fast`], then the residual.
-#[derive(Clone, Copy)]
-struct FastAdd(Add);
-
-impl Finish for FastAdd {
-    #[inline(always)]
-    fn finish(self, channel: &Channel, _: usize, sum: i32, out: &mut i8) {
-        let [m0, m1] = self.0.multipliers.map(|m| m as u32);
-        let sum = add_low_product(Fast::requantize(channel, sum), m0, self.0.bias as u32);
-        let sum = add_low_product(*out as u32, m1, sum) as i32;
-        *out = saturate_byte(sum.wrapping_shr(u32::from(self.0.shift)) as u32) as i8;
-    }
-}
-
-/// As the contract writes it, for whatever the fast ways cannot do.
-#[derive(Clone, Copy)]
-struct Exact<'a>(&'a Conv2d<'a>);
-
-impl Finish for Exact<'_> {
-    #[inline(never)]
-    fn finish(self, _: &Channel, o: usize, sum: i32, out: &mut i8) {
-        let Conv2d { channels, range, residual, .. } = self.0;
-        let value = range.requantize(sum, channels.multiplier[o], channels.shift[o]);
-        *out = residual.map_or(value, |add| add.apply(value, *out));
     }
 }
 

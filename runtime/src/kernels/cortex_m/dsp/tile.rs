@@ -34,12 +34,18 @@ pub(super) unsafe fn multiply<const P: usize>(
     match (low.first_chunk_mut(), both.first_chunk_mut()) {
         // SAFETY: the caller's.
         (Some(low), Some(both)) if P == 3 => unsafe { multiply_three(weights, span.columns, span.fours, low, both) },
+        // SAFETY: the caller's; the second part begins behind whole groups.
+        _ if P == 1 => unsafe {
+            let done = span.columns.len() & !3;
+            multiply_one(weights, done / 4, span.columns.as_ptr(), &mut low[0], &mut both[0]);
+            multiply_any(weights.add(4 * done), &span.columns[done..], low, both);
+        },
         // SAFETY: the caller's.
         _ => unsafe { multiply_any(weights, span.columns, low, both) },
     }
 }
 
-/// The definition; well compiled for one pixel.
+/// The definition.
 ///
 /// # Safety
 /// As for [`multiply`].
@@ -53,6 +59,47 @@ unsafe fn multiply_any<const P: usize>(weights: *const i8, columns: &[u32], low:
             both[p] = add_products(weights, values[p], both[p] as u32) as i32;
             low[p] = add_products(first, values[p], low[p] as u32) as i32;
         }
+    }
+}
+
+/// Two groups a turn for one pixel: 17 instructions for 16 multiply-accumulates.
+///
+/// # Safety
+/// As for [`multiply`]; `pairs` is the number of pairs of groups.
+#[inline(always)]
+unsafe fn multiply_one(weights: *const i8, pairs: usize, column: *const u32, low: &mut i32, both: &mut i32) {
+    if pairs == 0 {
+        return;
+    }
+    // SAFETY: reads sixteen bytes of `weights` and four words of `column` for each pair, both aligned to words.
+    unsafe {
+        asm!(
+            "2:",
+            "ldm {w}!, {{r4, r5, r8, r9}}",
+            "ldrd r10, r11, [{c}], #8",
+            "subs {n}, {n}, #1",
+            "smlad {b}, r4, r10, {b}",
+            "sxtb16 r4, r4",
+            "smlad {b}, r5, r11, {b}",
+            "sxtb16 r5, r5",
+            "smlad {l}, r4, r10, {l}",
+            "smlad {l}, r5, r11, {l}",
+            "ldrd r10, r11, [{c}], #8",
+            "smlad {b}, r8, r10, {b}",
+            "sxtb16 r8, r8",
+            "smlad {b}, r9, r11, {b}",
+            "sxtb16 r9, r9",
+            "smlad {l}, r8, r10, {l}",
+            "smlad {l}, r9, r11, {l}",
+            "bne 2b",
+            w = inout(reg) weights => _,
+            c = inout(reg) column => _,
+            n = inout(reg) pairs => _,
+            l = inout(reg) *low,
+            b = inout(reg) *both,
+            out("r4") _, out("r5") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            options(readonly, nostack)
+        );
     }
 }
 
