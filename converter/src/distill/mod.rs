@@ -36,6 +36,17 @@ pub fn distill(
     if let Some(problem) = how.problem() {
         return Err(TrainError::Settings(problem));
     }
+    let classes = student.outputs.first().and_then(|&id| student.shape(id).last().copied());
+    if labels.images != data.len() || Some(labels.classes) != classes {
+        return Err(TrainError::Settings(format!(
+            "the teacher's outputs are for {} images and {} classes, but there are {} images, and `{}` has {} outputs",
+            labels.images,
+            labels.classes,
+            data.len(),
+            student.name,
+            classes.unwrap_or(0)
+        )));
+    }
     let split = data::split(data, settings.hold_out, settings.seed)?;
     let normalize = Normalize::student();
     let examples = Labelled::new(data, &split.train, labels, &normalize, settings);

@@ -168,4 +168,6 @@ fn a_student_learns_what_its_teacher_knows_and_the_labels_hide() {
     assert!(result.accuracy() > 0.95, "{result:?}");
     let error = distill(&network(), &data, &labels, &settings, &DistillSettings { weight: 1.5, ..how }, &control);
     assert!(matches!(error, Err(TrainError::Settings(problem)) if problem.contains("weight")));
+    let error = distill(&network(), &stripes(40), &labels, &settings, &how, &control);
+    assert!(matches!(error, Err(TrainError::Settings(problem)) if problem.contains("120 images")));
 }

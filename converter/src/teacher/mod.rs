@@ -6,7 +6,7 @@ use crate::data::{Normalize, hex};
 use crate::families::{self, FamilyError, Task};
 use crate::graph::Graph;
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A trained network and how its input is made.
 #[derive(Clone, Debug)]
@@ -49,12 +49,6 @@ pub enum TeacherError {
         normalize: Normalize,
         /// Channels of the images.
         channels: usize,
-    },
-    /// A kind of file that nothing here reads.
-    #[error("cannot tell what kind of teacher {} is: give a `.safetensors` file", path.display())]
-    UnknownKind {
-        /// The file.
-        path: PathBuf,
     },
 }
 

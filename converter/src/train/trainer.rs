@@ -88,6 +88,7 @@ pub fn fit(
     trainer.resume()?;
     while trainer.epoch < settings.epochs {
         trainer.run_epoch()?;
+        trainer.check_weights()?;
         let checked = match valid {
             Some(valid) => Some(evaluate(&trainer.result(), valid, control.threads)?),
             None => None,
@@ -147,7 +148,7 @@ impl<'a> Trainer<'a> {
         let batch = settings.batch.min(examples.len());
         Ok(Trainer {
             of: fingerprint(graph, examples, loss, settings),
-            item: graph.inputs.first().map_or(0, |&id| graph.shape(id).iter().skip(1).product()),
+            item: graph.inputs.first().map_or(0, |&id| graph.shape(id).iter().skip(1).product::<usize>().max(1)),
             batch,
             steps: examples.len() / batch,
             optimizer: Optimizer::new(settings.optimizer, settings.weight_decay, model.params()),
@@ -235,6 +236,12 @@ impl<'a> Trainer<'a> {
         self.settings.learning_rate * self.settings.schedule.share(step, steps, warmup) as f32
     }
 
+    /// A step of finite loss can still overflow the weights.
+    fn check_weights(&self) -> Result<(), TrainError> {
+        let finite = tensors(&self.model).flatten().all(|value| value.is_finite());
+        if finite { Ok(()) } else { Err(self.diverged(f64::NAN)) }
+    }
+
     fn diverged(&self, loss: f64) -> TrainError {
         let last_good = self.control.checkpoint.clone().filter(|_| self.has_checkpoint);
         TrainError::Diverged { loss, epoch: self.epoch + 1, step: self.step + 1, last_good }
@@ -271,10 +278,8 @@ impl<'a> Trainer<'a> {
     /// Writes the checkpoint, if there is to be one.
     fn save(&mut self) -> Result<(), TrainError> {
         let Some(path) = self.control.checkpoint.clone() else { return Ok(()) };
-        if !tensors(&self.model).all(|values| values.iter().all(|v| v.is_finite())) {
-            // A step of finite loss can still overflow the weights; the file must stay one to go on from.
-            return Err(self.diverged(f64::NAN));
-        }
+        // The file must stay one to go on from.
+        self.check_weights()?;
         let mut progress = vec![self.epoch as f64, self.step as f64, self.sums.loss, self.sums.correct as f64];
         for e in &self.history {
             let valid = [e.valid_loss, e.valid_accuracy].map(|v| v.unwrap_or(f64::NAN));
