@@ -120,14 +120,14 @@ impl Buffers<'_> {
         self.total += n;
         let hundredths = n * 100 / work as u64;
         let (whole, part) = (hundredths / 100, hundredths % 100);
-        println!("{name:32} {n:>10}  {whole:>3}.{part:02}  scratch {scratch}");
+        println!("{n:>10} {whole:>5}.{part:02} {scratch:>7}  {name}");
     }
 }
 
 #[entry]
 fn main() -> ! {
     board::init();
-    println!("{}: {}, then by multiply-accumulate or element", board::NAME, board::UNIT);
+    println!("{}: {}, the same by multiply-accumulate or element, bytes of scratch", board::NAME, board::UNIT);
     let input = cortex_m::singleton!(: Aligned<[i8; 16384 + 64]> = Aligned(pattern()));
     let output = cortex_m::singleton!(: Aligned<[i8; 32768]> = Aligned([0; 32768]));
     let scratch = cortex_m::singleton!(: Aligned<[u8; 8192]> = Aligned([0; 8192]));
@@ -150,7 +150,7 @@ fn resnet8(mut b: Buffers) {
     b.conv2d("conv 3x3 8x8x64 -> 64, add", [8, 8, 64], 64, 3, 1, true);
     b.pools([8, 8, 64], 8);
     b.linear("linear 64 -> 10", 1, 64, 10);
-    println!("ResNet-8 and a max pool: {}", b.total);
+    println!("so far: {}", b.total);
     b.linear("linear 512 -> 64", 1, 512, 64);
     b.linear("linear 32 rows of 128 -> 128", 32, 128, 128);
     b.conv2d("conv 1x1 24x24x16 -> 32", [24, 24, 16], 32, 1, 1, false);
