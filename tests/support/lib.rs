@@ -10,3 +10,5 @@ pub fn data_folder() -> Option<PathBuf> {
     }
     folder
 }
+
+pub mod network;

@@ -129,12 +129,19 @@ pub fn write(file: &File<'_>, out: &mut [u8]) -> Result<usize, EmitError> {
     out.fill(0);
     let mut sink = Sink { out, filled: [0; 10], ..sink };
     sink.contents(file)?;
-    let mut header = sink.header(file, bytes)?;
-    header.write(out);
-    header.crc = crc32(&[&out[..CRC_AT], &out[CRC_AT + u32::BYTES..]]);
-    header.write(out);
+    sink.header(file, bytes)?.write(out);
+    seal(out);
     Model::parse(out)?;
     Ok(bytes)
+}
+
+/// Makes the checksum right again after a file was changed; nothing if it is too short to have one.
+pub fn seal(file: &mut [u8]) {
+    const AFTER: usize = CRC_AT + u32::BYTES;
+    if let (Some(before), Some(after)) = (file.get(..CRC_AT), file.get(AFTER..)) {
+        let crc = crc32(&[before, after]);
+        crc.write(&mut file[CRC_AT..AFTER]);
+    }
 }
 
 /// The file in a buffer of its own.

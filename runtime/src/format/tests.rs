@@ -1,7 +1,7 @@
 //! Round trip, and what becomes of damaged and hostile files.
 
+use super::emit::seal;
 use super::*;
-use crate::digest::crc32;
 use crate::kernels::Order;
 use crate::ops::OpSet;
 use crate::testing::all_ops;
@@ -9,12 +9,6 @@ use crate::{AlignedBytes, Isa, Kernels, LoadError, OpRule, Rng, Session, Session
 
 const PANELS: Layout = Layout { n: 16, k: 4, order: Order::KMinor, input_offset: 128 };
 const HALVES: Layout = Layout { n: 2, k: 4, order: Order::Halves, input_offset: 0 };
-
-/// Makes the CRC right again.
-fn seal(file: &mut [u8]) {
-    let crc = crc32(&[&file[..CRC_AT], &file[CRC_AT + 4..]]);
-    file[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
-}
 
 /// A copy of `file` after `change`, sealed, and what the check says.
 fn changed(file: &[u8], change: impl FnOnce(&mut [u8])) -> Result<(), LoadError> {
