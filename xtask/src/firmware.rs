@@ -156,12 +156,19 @@ impl Board {
 
     /// A cargo command for the firmware on this board.
     pub(crate) fn cargo(self, subcommand: &str) -> Command {
+        let mut command = self.cargo_in(subcommand, "firmware");
+        command.args(["--features", &self.target.name]);
+        command
+    }
+
+    /// A cargo command for the package in that folder, on this board.
+    pub(crate) fn cargo_in(self, subcommand: &str, folder: &str) -> Command {
         let mut command = Command::new("rustup");
         command
             .args(["run", "cross", "cargo", subcommand])
             .arg("--manifest-path")
-            .arg(root().join("firmware/Cargo.toml"))
-            .args(["--target", &self.target.triple, "--features", &self.target.name])
+            .arg(root().join(folder).join("Cargo.toml"))
+            .args(["--target", &self.target.triple])
             .arg("--target-dir")
             .arg(target_dir().join("firmware"))
             .env("CARGO_ENCODED_RUSTFLAGS", format!("-Ctarget-cpu={}", self.device.cpu))

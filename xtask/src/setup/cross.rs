@@ -37,12 +37,14 @@ impl Cross {
         Cross { name: name.into(), home, triples: triples.into_iter().collect() }
     }
 
-    /// Whether the toolchain is there with the libraries of all boards.
+    /// Whether the toolchain is there with clippy and the libraries of all boards.
     pub(crate) fn is_ready(&self) -> bool {
-        self.triples.iter().all(|triple| {
-            let mut command = rustup(&["run", &self.name, "rustc", "--print", "target-libdir", "--target", triple]);
-            output(&mut command).is_ok_and(|folder| has_core(Path::new(folder.trim())))
-        })
+        let clippy = succeeds(&mut rustup(&["run", &self.name, "cargo", "clippy", "--version"]));
+        clippy
+            && self.triples.iter().all(|triple| {
+                let mut command = rustup(&["run", &self.name, "rustc", "--print", "target-libdir", "--target", triple]);
+                output(&mut command).is_ok_and(|folder| has_core(Path::new(folder.trim())))
+            })
     }
 
     pub(crate) fn install(&self) -> Result {

@@ -76,7 +76,7 @@ fn images() -> Result<String> {
     let mut bytes = b"LIMBIMG1".to_vec();
     bytes.extend(3_u32.to_le_bytes());
     bytes.extend(IMAGE.to_le_bytes());
-    let waves = |i: u32| ((i * i) >> 6 ^ i * 5) as u8;
+    let waves = |i: u32| (((i * i) >> 6) ^ (i * 5)) as u8;
     bytes.extend((0..IMAGE).map(|_| 16).chain((0..IMAGE).map(|_| 240)).chain((0..IMAGE).map(waves)));
     let path = target_dir().join("firmware/images.bin");
     fs::write(&path, bytes)?;

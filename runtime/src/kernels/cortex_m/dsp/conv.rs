@@ -131,14 +131,14 @@ fn pairs<const P: usize, F: Finish>(
         }
         let o = 2 * pair;
         let both_stored = o + 1 < out;
-        for p in 0..P {
+        for (p, &sum) in low.iter().enumerate() {
             // SAFETY: `o` is below `out` and there are `P` pixels of `out` bytes (asserted at the top).
-            finish.finish(first, o, low[p], unsafe { pixels.get_unchecked_mut(p * out + o) });
+            finish.finish(first, o, sum, unsafe { pixels.get_unchecked_mut(p * out + o) });
         }
         if both_stored {
-            for p in 0..P {
+            for (p, &sum) in high.iter().enumerate() {
                 // SAFETY: as above, for `o + 1`.
-                finish.finish(second, o + 1, high[p], unsafe { pixels.get_unchecked_mut(p * out + o + 1) });
+                finish.finish(second, o + 1, sum, unsafe { pixels.get_unchecked_mut(p * out + o + 1) });
             }
         }
     }

@@ -115,7 +115,7 @@ impl<'a> Gather<'a> {
         for ky in 0..op.window.kernel[0] {
             let down = (ky * op.window.dilation[0]) as isize;
             let lines = corners.map(|c| Corner { y: c.y + down, ..c });
-            if op.input.channels % 4 == 0 {
+            if op.input.channels.is_multiple_of(4) {
                 self.whole_groups(lines, &mut columns);
             } else {
                 self.parts_of_groups(lines, &mut columns);
