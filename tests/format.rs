@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use limbeck_runtime::format::emit;
-use limbeck_runtime::{AlignedBytes, Isa, Kernels, Layout, Model, Rng, Session, arena_bytes};
+use limbeck_runtime::ops::OpSet;
+use limbeck_runtime::{AlignedBytes, Isa, Kernels, Layout, Model, Rng, Session, StaticArena, arena_bytes};
 use limbeck_tests::network;
 use proptest::prelude::*;
 
@@ -125,4 +126,20 @@ fn old_files_load_and_give_what_they_gave() {
         // Writing has not changed either; a new version of the format ends this for its predecessors.
         assert!(*written == *file, "{name}: the bytes of a file written today differ");
     }
+}
+
+/// A model as a part of the program, as a firmware has it.
+mod included {
+    limbeck_runtime::include_model!("golden/v1-scalar.lmb");
+}
+
+#[test]
+fn an_included_model_brings_its_arena_and_its_ops() {
+    let model = Model::parse(included::BYTES).unwrap();
+    assert_eq!(included::ARENA_BYTES, model.arena_bytes());
+    let kinds = model.ops().filter_map(|view| view.kind());
+    assert_eq!(included::Ops::MASK, kinds.fold(0, |mask, kind| mask | kind.bit()));
+    let mut arena = StaticArena::<{ included::ARENA_BYTES }>::new();
+    let mut session = Session::<included::Ops>::with_ops(&model, &mut arena).unwrap();
+    assert_eq!(session.self_test(), Ok(()));
 }

@@ -153,7 +153,7 @@ pub fn check_case(table: &Kernels, work: &mut Workspace, op: &'static str, case:
 mod tests {
     use super::*;
     use crate::kernels::scalar;
-    use crate::ops::{Add, Lut};
+    use crate::ops::{Add, Lut, Softmax};
 
     #[test]
     fn every_table_of_this_cpu_equals_scalar() {
@@ -163,8 +163,22 @@ mod tests {
         }
     }
 
+    /// A table whose convolution does something else than it is told.
+    macro_rules! wrong_conv2d {
+        ($op:ident => $change:expr) => {
+            Kernels {
+                conv2d: |op, input, output, scratch| {
+                    let mut $op = *op;
+                    $change;
+                    (scalar::KERNELS.conv2d)(&$op, input, output, scratch);
+                },
+                ..scalar::KERNELS
+            }
+        };
+    }
+
     #[test]
-    fn a_wrong_table_is_found() {
+    fn wrong_tables_are_found() {
         fn add(op: &Add, a: &[i8], output: &mut [i8]) {
             (scalar::KERNELS.add)(op, a, output);
             if let Some(v) = output.get_mut(37) {
@@ -176,9 +190,27 @@ mod tests {
                 *v = op.table[(*v as u8 & 127) as usize];
             }
         }
+        let tables = [
+            (Kernels { add, ..scalar::KERNELS }, "add"),
+            (Kernels { lut, ..scalar::KERNELS }, "lut"),
+            (Kernels { mul: |_, _, _| (), ..scalar::KERNELS }, "mul"),
+            (
+                Kernels {
+                    softmax: |op, y| (scalar::KERNELS.softmax)(&Softmax { step: op.step + 1, ..*op }, y),
+                    ..scalar::KERNELS
+                },
+                "softmax",
+            ),
+            (wrong_conv2d!(op => op.residual = None), "conv2d"),
+            (wrong_conv2d!(op => op.input_zero = 0), "conv2d"),
+            (wrong_conv2d!(op => op.window.dilation = [1; 2]), "conv2d"),
+            (wrong_conv2d!(op => op.range.hi = 127), "conv2d"),
+            (wrong_conv2d!(op => op.range.lo = -128), "conv2d"),
+            (wrong_conv2d!(op => op.channels.shift = &[9; 256]), "conv2d"),
+        ];
         let mut work = std::boxed::Box::new(Workspace::new());
-        for (table, op) in [(Kernels { add, ..scalar::KERNELS }, "add"), (Kernels { lut, ..scalar::KERNELS }, "lut")] {
-            assert_eq!(check(&table, &mut work, 20).unwrap_err().op, op);
+        for (i, (table, op)) in tables.iter().enumerate() {
+            assert_eq!(check(table, &mut work, 60).unwrap_err().op, *op, "{i}");
         }
     }
 }
