@@ -93,13 +93,11 @@ impl DerefMut for AlignedBytes {
 pub(crate) struct Operands<'r, 'm, 'a> {
     arena: &'r mut [i8],
     view: OpView<'m, 'a>,
-    scratch: Range<usize>,
 }
 
 impl<'r, 'm, 'a> Operands<'r, 'm, 'a> {
-    /// `scratch` is where the op's working memory lies.
-    pub(crate) fn new(arena: &'r mut [i8], view: OpView<'m, 'a>, scratch: Range<usize>) -> Self {
-        Operands { arena, view, scratch }
+    pub(crate) fn new(arena: &'r mut [i8], view: OpView<'m, 'a>) -> Self {
+        Operands { arena, view }
     }
 
     /// Number of inputs.
@@ -122,9 +120,10 @@ impl<'r, 'm, 'a> Operands<'r, 'm, 'a> {
         self.arena.get_mut(self.view.output().range()).unwrap_or(&mut [])
     }
 
-    /// An input that does not lie in the output, the output, and the working memory.
-    pub(crate) fn split(&mut self, input: usize) -> (&[i8], &mut [i8], &mut [u8]) {
-        let ranges = [self.view.input(input).range(), self.view.output().range(), self.scratch.clone()];
+    /// An input that does not lie in the output, the output, and `scratch` bytes of working memory.
+    pub(crate) fn split(&mut self, input: usize, scratch: usize) -> (&[i8], &mut [i8], &mut [u8]) {
+        let scratch = self.view.scratch_for(scratch);
+        let ranges = [self.view.input(input).range(), self.view.output().range(), scratch];
         match self.arena.get_disjoint_mut(ranges) {
             Ok([input, output, scratch]) => (input, output, cast::u8s_mut(scratch)),
             Err(_) => (&[], &mut [], &mut []),

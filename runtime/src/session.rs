@@ -2,7 +2,6 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::ops::Range;
 
 use crate::arena::Operands;
 use crate::digest::Fnv1a64;
@@ -127,8 +126,7 @@ impl<'m, 'a, 'r, O: OpSet> Session<'m, 'a, 'r, O> {
     /// Computes the outputs, and shows each op's result as soon as it is there.
     pub fn run_with(&mut self, mut each: impl FnMut(Step<'_, 'm, 'a>)) {
         for (index, view) in self.model.ops().enumerate() {
-            let scratch = scratch(self.model, &view, self.kernels.isa);
-            let mut operands = Operands::new(self.arena, view, scratch);
+            let mut operands = Operands::new(self.arena, view);
             Op::run::<O>(&view, self.kernels, &mut operands);
             each(Step { index, op: view, output: operands.output() });
         }
@@ -162,16 +160,6 @@ impl<O: OpSet> fmt::Debug for Session<'_, '_, '_, O> {
 /// Bytes of arena that a session on `isa` needs: the file's own figure, and more only if this table wants more working
 /// memory for an op than was planned.
 pub fn arena_bytes(model: &Model<'_>, isa: Isa) -> usize {
-    model.ops().map(|view| scratch(model, &view, isa).end).fold(model.arena_bytes(), usize::max)
-}
-
-/// Where an op's working memory lies: as planned if that suffices, else behind everything.
-fn scratch(model: &Model<'_>, view: &OpView<'_, '_>, isa: Isa) -> Range<usize> {
-    let planned = view.scratch();
-    let needed = view.op().map_or(0, |op| op.scratch(isa));
-    if needed == 0 {
-        return 0..0;
-    }
-    let start = if needed <= planned.len() { planned.start } else { model.arena_bytes().next_multiple_of(ALIGN) };
-    start..start.saturating_add(needed)
+    let scratch = |view: OpView<'_, '_>| view.scratch_for(view.op().map_or(0, |op| op.scratch(isa)));
+    model.ops().map(|view| scratch(view).end).fold(model.arena_bytes(), usize::max)
 }

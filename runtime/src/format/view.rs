@@ -344,6 +344,17 @@ impl<'m, 'a> OpView<'m, 'a> {
         offset as usize..(offset as usize).saturating_add(bytes as usize)
     }
 
+    /// Where an op that needs so much working memory has it: as planned if that suffices, else behind everything.
+    pub(crate) fn scratch_for(&self, needed: usize) -> Range<usize> {
+        let planned = self.scratch();
+        let start = match needed {
+            0 => 0,
+            _ if needed <= planned.len() => planned.start,
+            _ => self.model.arena_bytes().next_multiple_of(ALIGN),
+        };
+        start..start.saturating_add(needed)
+    }
+
     /// The op's own fields.
     pub(crate) fn fields(&self) -> &'a [u8] {
         tail(self.record, fields_at(self.inputs()))

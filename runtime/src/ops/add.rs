@@ -82,7 +82,7 @@ impl<'a> Operator<'a> for Add {
 
     fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
         operands.bring(1);
-        let (a, output, _) = operands.split(0);
+        let (a, output, _) = operands.split(0, 0);
         (kernels.add)(self, a, output);
     }
 }

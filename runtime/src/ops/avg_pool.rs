@@ -82,7 +82,7 @@ impl<'a> Operator<'a> for AvgPool<'a> {
     }
 
     fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
-        let (input, output, _) = operands.split(0);
+        let (input, output, _) = operands.split(0, 0);
         (kernels.avg_pool)(self, input, output);
     }
 }

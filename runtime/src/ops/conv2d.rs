@@ -118,7 +118,7 @@ impl<'a> Operator<'a> for Conv2d<'a> {
     }
 
     fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
-        let (input, output, scratch) = operands.split(0);
+        let (input, output, scratch) = operands.split(0, self.scratch(kernels.isa));
         (kernels.conv2d)(self, input, output, scratch);
     }
 }

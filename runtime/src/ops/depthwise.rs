@@ -100,7 +100,7 @@ impl<'a> Operator<'a> for Depthwise<'a> {
     }
 
     fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
-        let (input, output, scratch) = operands.split(0);
+        let (input, output, scratch) = operands.split(0, self.scratch(kernels.isa));
         (kernels.depthwise)(self, input, output, scratch);
     }
 }

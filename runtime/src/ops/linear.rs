@@ -106,7 +106,7 @@ impl<'a> Operator<'a> for Linear<'a> {
     }
 
     fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
-        let (input, output, scratch) = operands.split(0);
+        let (input, output, scratch) = operands.split(0, self.scratch(kernels.isa));
         (kernels.linear)(self, input, output, scratch);
     }
 }

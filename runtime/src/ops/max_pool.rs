@@ -44,7 +44,7 @@ impl<'a> Operator<'a> for MaxPool {
     }
 
     fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
-        let (input, output, _) = operands.split(0);
+        let (input, output, _) = operands.split(0, 0);
         (kernels.max_pool)(self, input, output);
     }
 }

@@ -65,7 +65,7 @@ impl<'a> Operator<'a> for Mul {
 
     fn run(&self, kernels: &Kernels, operands: &mut Operands<'_, '_, '_>) {
         operands.bring(1);
-        let (a, output, _) = operands.split(0);
+        let (a, output, _) = operands.split(0, 0);
         (kernels.mul)(self, a, output);
     }
 }
