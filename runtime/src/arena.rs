@@ -1,6 +1,6 @@
 //! One slice of the caller's memory, cut at planned offsets into the operands of an op.
 
-use core::ops::{Deref, DerefMut, Range};
+use core::ops::{Deref, DerefMut};
 
 use crate::format::{ALIGN, OpView, Tensor};
 use crate::kernels::cast;
@@ -45,7 +45,7 @@ impl<const N: usize> DerefMut for StaticArena<N> {
 #[derive(Debug)]
 pub struct AlignedBytes {
     buffer: std::vec::Vec<u8>,
-    range: Range<usize>,
+    range: core::ops::Range<usize>,
 }
 
 #[cfg(any(test, feature = "std"))]
