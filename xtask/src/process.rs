@@ -66,7 +66,8 @@ pub(crate) fn run_limited(command: &mut Command, limit: Duration) -> Result<Fini
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let done = command.output().map_err(|e| format!("{} does not start: {e}", command.get_program().display()))?;
     if !done.status.success() {
-        let text = String::from_utf8_lossy(&done.stderr).into_owned() + &String::from_utf8_lossy(&done.stdout);
+        let text = if done.stderr.is_empty() { &done.stdout } else { &done.stderr };
+        let text = String::from_utf8_lossy(text);
         return Err(format!("{}: {}\n{}", shown(command), done.status, tail(&text, 40)).into());
     }
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())

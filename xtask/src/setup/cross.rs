@@ -12,8 +12,8 @@ use std::process::Command;
 use limbeck_targets::Target;
 
 use super::apt;
-use crate::Result;
 use crate::process::{output, succeeds};
+use crate::{Result, target_dir};
 
 /// Name of the toolchain.
 pub(crate) const NAME: &str = "cross";
@@ -95,6 +95,11 @@ impl Cross {
 
     fn link(&self, sysroot: &Path) -> Result {
         output(rustup(&["toolchain", "link", &self.name]).arg(sysroot))?;
+        // Cargo tells compilers apart by their version only, not by the core library that they come with.
+        let built = target_dir().join("firmware");
+        if built.exists() {
+            fs::remove_dir_all(built)?;
+        }
         if self.is_ready() { Ok(()) } else { Err(format!("the toolchain `{}` lacks libraries", self.name).into()) }
     }
 

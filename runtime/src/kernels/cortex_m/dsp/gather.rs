@@ -105,8 +105,8 @@ impl<'a> Gather<'a> {
         Gather { op, input, rows, dense: op.window.dilation[1] == 1 }
     }
 
-    /// Fills `columns` with what the output pixels `at` see.
-    #[inline(always)]
+    /// Fills `columns` with what the output pixels `at` see. One copy for all callers: it is long, and called once for a tile.
+    #[inline(never)]
     pub(super) fn tile<const P: usize>(&mut self, at: [[usize; 2]; P], columns: &mut [u32]) {
         let op = self.op;
         let corner = |axis: usize, out: usize| (out * op.window.stride[axis]) as isize - op.window.pad[axis] as isize;

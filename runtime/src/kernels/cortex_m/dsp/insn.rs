@@ -52,10 +52,6 @@ insn! {
     add_low_product(a, b, acc) "smlabb {d}, {a}, {b}, {acc}"
 }
 insn! {
-    /// `acc` plus the product of the high lanes.
-    add_high_product(a, b, acc) "smlatt {d}, {a}, {b}, {acc}"
-}
-insn! {
     /// `acc` plus the upper 32 bits of the product.
     add_high_word(a, b, acc) "smmla {d}, {a}, {b}, {acc}"
 }
