@@ -160,17 +160,13 @@ impl Report {
             Err(error) => return self.failures.push(("cargo test".into(), error.to_string())),
         };
         let text = done.text();
-        let (passed, failed) = count(&text);
-        println!(
-            "{:6} cargo test: {passed} passed, {} failed ({:.1} s)",
-            if done.success() { "ok" } else { "FAILED" },
-            failed.len(),
-            start.elapsed().as_secs_f32()
-        );
-        self.passed += passed;
+        let (passed, mut failed) = count(&text);
         if !done.success() && failed.is_empty() {
-            self.failures.push(("cargo test".into(), tail(&text, 60)));
+            failed.push(("cargo test".into(), tail(&text, 60)));
         }
+        let (word, seconds) = (if failed.is_empty() { "ok" } else { "FAILED" }, start.elapsed().as_secs_f32());
+        println!("{word:6} cargo test: {passed} passed, {} failed ({seconds:.1} s)", failed.len());
+        self.passed += passed;
         self.failures.extend(failed);
     }
 

@@ -28,7 +28,7 @@ pub(super) fn conv2d(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], scratch: 
     }
     // SAFETY: any four bytes are a word.
     let (before, words, _) = unsafe { scratch.align_to_mut::<u32>() };
-    let fits = before.is_empty() && words.len() >= parts.bytes() / 4;
+    let fits = before.is_empty() && words.len() >= parts.bytes() / 4 && parts.column > 0;
     if !fits || op.layout != DSP_LAYOUT || !op.weights.as_ptr().cast::<u32>().is_aligned() {
         return;
     }
