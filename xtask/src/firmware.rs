@@ -33,6 +33,9 @@ pub(crate) enum Task {
         /// Model for `classify` instead of the built-in one.
         #[arg(long)]
         model: Option<PathBuf>,
+        /// Write the log frames to this file; `defmt-print -e IMAGE stdin` makes text of them.
+        #[arg(long)]
+        log: Option<PathBuf>,
         /// The program: classify, selftest, bench or one of firmware/qemu.
         program: String,
         /// Its arguments.
@@ -51,11 +54,15 @@ pub(crate) fn run(task: &Task) -> Result {
             }
             board.as_ref().map_or(Ok(()), |name| Board::find(name).map(|_| ()))
         }
-        Task::Run { board, model, program, args } => {
+        Task::Run { board, model, log, program, args } => {
             let board = Board::find(board)?;
             let image = board.image(program, model.as_deref())?;
             let done = board.emulate(&image, args, LIMIT)?;
             print!("{}", String::from_utf8_lossy(&done.stderr));
+            if let Some(log) = log {
+                fs::write(log, &done.stdout)?;
+                println!("log frames in {}; the image is {}", log.display(), image.path.display());
+            }
             if done.success() { Ok(()) } else { Err(ended(program, &done).into()) }
         }
     }
