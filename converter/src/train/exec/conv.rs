@@ -281,7 +281,7 @@ impl Layer for Conv {
         let [h, w, c] = self.input;
         let [oh, ow, out] = self.output;
         if operand == 2 {
-            return super::eltwise::add_rows(at.dy, dw);
+            return super::passes::add_rows(at.dy, dw);
         }
         let frame = self.frame();
         let [depth, width] = self.depth();

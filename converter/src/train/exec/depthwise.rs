@@ -2,13 +2,13 @@
 
 use super::gemm::Store;
 use super::layer::{Inputs, Layer, Point, Scratch, Site};
+use super::pool::taps;
 use crate::graph::Window;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
-/// A convolution with as many groups as input channels, `multiplier` outputs for each.
+/// A convolution with as many groups as input channels, some outputs for each.
 pub(super) struct Depthwise {
     window: Window,
-    images: usize,
     /// Rows, columns, channels.
     input: [usize; 3],
     output: [usize; 3],
@@ -19,28 +19,90 @@ pub(super) struct Depthwise {
 
 impl Depthwise {
     pub(super) fn new(site: &Site<'_>, window: Window) -> Self {
-        let [images, h, w, c] = site.image(site.node.inputs[0]);
+        let [_, h, w, c] = site.image(site.node.inputs[0]);
         let [_, oh, ow, out] = site.image(site.node.output);
-        let (input, output) = ([h, w, c], [oh, ow, out]);
-        Depthwise { window, images, input, output, weights: Vec::new(), bias: Vec::new() }
+        Depthwise { window, input: [h, w, c], output: [oh, ow, out], weights: Vec::new(), bias: Vec::new() }
     }
 
-    /// Calls `meet(tap, output pixel, input pixel)`, as offsets of their channels, wherever a tap is inside the image.
+    fn run(&self, product: Product<'_>) {
+        Arch::new().dispatch(Pass { layer: self, product });
+    }
+}
+
+/// Wherever a tap meets a pixel, one of the three is the sum of products of the other two.
+enum Product<'a> {
+    /// `y += w * x`
+    Output { y: &'a mut [f32], x: &'a [f32] },
+    /// `dx += w * dy`
+    Image { dx: &'a mut [f32], dy: &'a [f32] },
+    /// `dw += x * dy`, with the weights in the order of the layer's own.
+    Weights { dw: &'a mut [f32], x: &'a [f32], dy: &'a [f32] },
+}
+
+struct Pass<'a> {
+    layer: &'a Depthwise,
+    product: Product<'a>,
+}
+
+impl WithSimd for Pass<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn meetings(&self, mut meet: impl FnMut(usize, usize, usize)) {
-        let ([_, w, c], [oh, ow, out]) = (self.input, self.output);
-        for oy in 0..oh {
-            for ox in 0..ow {
-                for (tap, y, x) in super::pool::taps(&self.window, [self.input[0], w], [oy, ox]) {
-                    meet(tap * out, (oy * ow + ox) * out, (y * w + x) * c);
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Depthwise { window, input, output, weights, .. } = self.layer;
+        let ([h, w, c], [oh, ow, out]) = (*input, *output);
+        let images = match &self.product {
+            Product::Output { x, .. } | Product::Weights { x, .. } => x.len() / (h * w * c),
+            Product::Image { dx, .. } => dx.len() / (h * w * c),
+        };
+        for pixel in 0..images * oh * ow {
+            let (image, oy, ox) = (pixel / (oh * ow), pixel / ow % oh, pixel % ow);
+            for (tap, iy, ix) in taps(window, [h, w], [oy, ox]) {
+                let from = ((image * h + iy) * w + ix) * c;
+                let (image, pixel, tap) = (from..from + c, pixel * out..(pixel + 1) * out, tap * out..(tap + 1) * out);
+                match &mut self.product {
+                    Product::Output { y, x } => spread(simd, &mut y[pixel], &weights[tap], &x[image]),
+                    Product::Weights { dw, x, dy } => spread(simd, &mut dw[tap], &dy[pixel], &x[image]),
+                    Product::Image { dx, dy } => collect(simd, &mut dx[image], &weights[tap], &dy[pixel]),
                 }
             }
         }
     }
+}
 
-    fn sizes(&self) -> (usize, usize, usize) {
-        let ([h, w, c], [oh, ow, out]) = (self.input, self.output);
-        (h * w * c, oh * ow * out, out / c)
+/// `to += a * b`, where a value of `b` may stand for several of `to` and `a`.
+#[inline(always)]
+fn spread<S: Simd>(simd: S, to: &mut [f32], a: &[f32], b: &[f32]) {
+    if to.len() == b.len() {
+        return add_products(simd, to, a, b);
+    }
+    let multiplier = to.len() / b.len();
+    for (i, to) in to.iter_mut().enumerate() {
+        *to += a[i] * b[i / multiplier];
+    }
+}
+
+/// `to += a * b`, where a value of `to` may stand for several of `a` and `b`.
+#[inline(always)]
+fn collect<S: Simd>(simd: S, to: &mut [f32], a: &[f32], b: &[f32]) {
+    if to.len() == b.len() {
+        return add_products(simd, to, a, b);
+    }
+    let multiplier = b.len() / to.len();
+    for (i, b) in b.iter().enumerate() {
+        to[i / multiplier] += a[i] * b;
+    }
+}
+
+#[inline(always)]
+fn add_products<S: Simd>(simd: S, to: &mut [f32], a: &[f32], b: &[f32]) {
+    let (to, to_rest) = S::as_mut_simd_f32s(to);
+    let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
+    for ((to, a), b) in to.iter_mut().zip(a).zip(b) {
+        *to = simd.mul_add_f32s(*a, *b, *to);
+    }
+    for ((to, a), b) in to_rest.iter_mut().zip(a_rest).zip(b_rest) {
+        *to += a * b;
     }
 }
 
@@ -51,97 +113,36 @@ impl Layer for Depthwise {
             return;
         }
         let out = self.output[2];
-        let taps = self.window.kernel[0] * self.window.kernel[1];
-        self.weights = (0..taps * out).map(|i| values[i % out * taps + i / out]).collect();
+        let taps = values.len() / out;
+        self.weights = (0..values.len()).map(|i| values[i % out * taps + i / out]).collect();
     }
 
-    fn forward(&self, n: usize, x: Inputs<'_>, y: &mut [f32], _: &mut Scratch) {
-        let (from, to, multiplier) = self.sizes();
-        let (c, out) = (self.input[2], self.output[2]);
-        let images = x.get(0).chunks_exact(from).zip(y.chunks_exact_mut(to)).take(n * self.images);
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (x, y) in images {
-                    if self.bias.is_empty() {
-                        y.fill(0.0);
-                    } else {
-                        y.chunks_exact_mut(out).for_each(|y| y.copy_from_slice(&self.bias));
-                    }
-                    self.meetings(
-                        #[inline(always)]
-                        |tap, to, from| {
-                            let (y, w, x) = (&mut y[to..to + out], &self.weights[tap..tap + out], &x[from..from + c]);
-                            if multiplier == 1 {
-                                y.iter_mut().zip(w).zip(x).for_each(|((y, w), x)| *y = x.mul_add(*w, *y));
-                            } else {
-                                y.iter_mut().zip(w).enumerate().for_each(|(i, (y, w))| *y += x[i / multiplier] * w);
-                            }
-                        },
-                    );
-                }
-            },
-        );
+    fn forward(&self, _: usize, x: Inputs<'_>, y: &mut [f32], _: &mut Scratch) {
+        if self.bias.is_empty() {
+            y.fill(0.0);
+        } else {
+            y.chunks_exact_mut(self.bias.len()).for_each(|pixel| pixel.copy_from_slice(&self.bias));
+        }
+        self.run(Product::Output { y, x: x.get(0) });
     }
 
     fn input_grad(&self, _: usize, at: Point<'_>, dx: &mut [f32], store: Store, _: &mut Scratch) {
-        let (from, to, multiplier) = self.sizes();
-        let (c, out) = (self.input[2], self.output[2]);
         if store == Store::Set {
             dx.fill(0.0);
         }
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (dx, dy) in dx.chunks_exact_mut(from).zip(at.dy.chunks_exact(to)) {
-                    self.meetings(
-                        #[inline(always)]
-                        |tap, to, from| {
-                            let (dy, w) = (&dy[to..to + out], &self.weights[tap..tap + out]);
-                            let dx = &mut dx[from..from + c];
-                            if multiplier == 1 {
-                                dx.iter_mut().zip(w).zip(dy).for_each(|((dx, w), dy)| *dx = dy.mul_add(*w, *dx));
-                            } else {
-                                dy.iter().zip(w).enumerate().for_each(|(i, (dy, w))| dx[i / multiplier] += dy * w);
-                            }
-                        },
-                    );
-                }
-            },
-        );
+        self.run(Product::Image { dx, dy: at.dy });
     }
 
     fn param_grad(&self, operand: usize, at: Point<'_>, dw: &mut [f32], scratch: &mut Scratch) {
         if operand == 2 {
-            return super::eltwise::add_rows(at.dy, dw);
+            return super::passes::add_rows(at.dy, dw);
         }
-        let (from, to, multiplier) = self.sizes();
-        let (c, out) = (self.input[2], self.output[2]);
-        let taps = self.weights.len() / out;
-        // The sums grow in the order of the kernel's loops and are transposed once at the end.
+        // The sums grow in the order of the layer's weights and are transposed once at the end.
         scratch.image.clear();
-        scratch.image.resize(taps * out, 0.0);
-        let sums = scratch.image.as_mut_slice();
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (x, dy) in at.x.get(0).chunks_exact(from).zip(at.dy.chunks_exact(to)) {
-                    self.meetings(
-                        #[inline(always)]
-                        |tap, to, from| {
-                            let (sums, dy) = (&mut sums[tap..tap + out], &dy[to..to + out]);
-                            let x = &x[from..from + c];
-                            if multiplier == 1 {
-                                sums.iter_mut().zip(x).zip(dy).for_each(|((sum, x), dy)| *sum = dy.mul_add(*x, *sum));
-                            } else {
-                                let pairs = sums.iter_mut().zip(dy).enumerate();
-                                pairs.for_each(|(i, (sum, dy))| *sum += dy * x[i / multiplier]);
-                            }
-                        },
-                    );
-                }
-            },
-        );
+        scratch.image.resize(dw.len(), 0.0);
+        self.run(Product::Weights { dw: &mut scratch.image, x: at.x.get(0), dy: at.dy });
+        let out = self.output[2];
+        let taps = dw.len() / out;
         for (i, sum) in scratch.image.iter().enumerate() {
             dw[i % out * taps + i / out] += sum;
         }

@@ -2,32 +2,9 @@
 
 use super::gemm::Store;
 use super::layer::{Inputs, Layer, Point, Scratch, Site};
+use super::passes::{Added, Copied, Passed, Relu, map};
 use super::strided::{Strided, broadcast, dense};
 use crate::graph::Unary;
-use pulp::Arch;
-
-/// Adds the rows of `from`, each as long as `to`, to `to`.
-pub(super) fn add_rows(from: &[f32], to: &mut [f32]) {
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for row in from.chunks_exact(to.len()) {
-                for (sum, x) in to.iter_mut().zip(row) {
-                    *sum += x;
-                }
-            }
-        },
-    );
-}
-
-/// Puts or adds `value(i)` to every element.
-#[inline(always)]
-fn deposit(to: &mut [f32], store: Store, value: impl Fn(usize) -> f32) {
-    match store {
-        Store::Set => to.iter_mut().enumerate().for_each(|(i, to)| *to = value(i)),
-        Store::Add => to.iter_mut().enumerate().for_each(|(i, to)| *to += value(i)),
-    }
-}
 
 /// A function of each element.
 pub(super) struct Map(pub(super) Unary);
@@ -69,24 +46,20 @@ fn slope(function: Unary, x: f32, y: f32) -> f32 {
 impl Layer for Map {
     fn forward(&self, _: usize, x: Inputs<'_>, y: &mut [f32], _: &mut Scratch) {
         let x = x.get(0);
-        Arch::new().dispatch(
-            #[inline(always)]
-            || match self.0 {
-                Unary::Relu => y.iter_mut().zip(x).for_each(|(y, x)| *y = x.max(0.0)),
-                function => y.iter_mut().zip(x).for_each(|(y, &x)| *y = function.apply(x)),
-            },
-        );
+        match self.0 {
+            Unary::Relu => map(Relu, [x], [], y, Store::Set),
+            function => y.iter_mut().zip(x).for_each(|(y, &x)| *y = function.apply(x)),
+        }
     }
 
     fn input_grad(&self, _: usize, at: Point<'_>, dx: &mut [f32], store: Store, _: &mut Scratch) {
-        let (dy, y, x) = (&at.dy[..dx.len()], &at.y[..dx.len()], &at.x.get(0)[..dx.len()]);
-        Arch::new().dispatch(
-            #[inline(always)]
-            || match self.0 {
-                Unary::Relu => deposit(dx, store, |i| if y[i] > 0.0 { dy[i] } else { 0.0 }),
-                function => deposit(dx, store, |i| dy[i] * slope(function, x[i], y[i])),
-            },
-        );
+        if self.0 == Unary::Relu {
+            return map(Passed { floor: 0.0 }, [at.y, at.dy], [], dx, store);
+        }
+        for (i, dx) in dx.iter_mut().enumerate() {
+            let value = at.dy[i] * slope(self.0, at.x.get(0)[i], at.y[i]);
+            *dx = if store == Store::Add { *dx + value } else { value };
+        }
     }
 }
 
@@ -121,7 +94,6 @@ impl Binary {
             let (to, step) = (at[1 + operand], steps[1 + operand]);
             let dy = &dy[at[0]..at[0] + len];
             match self.sign {
-                Sign::Add if step == 1 => dx[to..to + len].iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy),
                 Sign::Add => dy.iter().enumerate().for_each(|(i, dy)| dx[to + i * step] += dy),
                 Sign::Mul => {
                     let (from, from_step) = (at[1 + other_operand], steps[1 + other_operand]);
@@ -143,36 +115,31 @@ impl Layer for Binary {
         for item in 0..n {
             let (a, b) = (x.item(0, item, &self.stored[0]), x.item(1, item, &self.stored[1]));
             let y = &mut y[item * self.len..][..self.len];
-            self.walk.runs(
-                #[inline(always)]
-                |[to, at_a, at_b], len, [_, step_a, step_b]| {
-                    let y = &mut y[to..to + len];
-                    match (step_a, step_b, self.sign) {
-                        (1, 1, Sign::Add) => {
-                            let (a, b) = (&a[at_a..at_a + len], &b[at_b..at_b + len]);
-                            y.iter_mut().zip(a).zip(b).for_each(|((y, a), b)| *y = a + b);
-                        }
-                        (_, _, Sign::Add) => {
-                            y.iter_mut()
-                                .enumerate()
-                                .for_each(|(i, y)| *y = a[at_a + i * step_a] + b[at_b + i * step_b]);
-                        }
-                        (_, _, Sign::Mul) => {
-                            y.iter_mut()
-                                .enumerate()
-                                .for_each(|(i, y)| *y = a[at_a + i * step_a] * b[at_b + i * step_b]);
-                        }
+            self.walk.runs(|[to, at_a, at_b], len, [_, step_a, step_b]| {
+                let y = &mut y[to..to + len];
+                match (step_a, step_b, self.sign) {
+                    (1, 1, Sign::Add) => {
+                        map(Added, [&a[at_a..at_a + len], &b[at_b..at_b + len]], [], y, Store::Set);
                     }
-                },
-            );
+                    (_, _, Sign::Add) => {
+                        y.iter_mut().enumerate().for_each(|(i, y)| *y = a[at_a + i * step_a] + b[at_b + i * step_b]);
+                    }
+                    (_, _, Sign::Mul) => {
+                        y.iter_mut().enumerate().for_each(|(i, y)| *y = a[at_a + i * step_a] * b[at_b + i * step_b]);
+                    }
+                }
+            });
         }
     }
 
     fn input_grad(&self, operand: usize, at: Point<'_>, dx: &mut [f32], store: Store, _: &mut Scratch) {
+        let len = dx.len() / at.n;
+        if self.sign == Sign::Add && len == self.len {
+            return map(Copied, [at.dy], [], dx, store);
+        }
         if store == Store::Set {
             dx.fill(0.0);
         }
-        let len = dx.len() / at.n;
         for item in 0..at.n {
             let other = at.x.item(1 - operand, item, &self.stored[1 - operand]);
             self.grad(operand, &at.dy[item * self.len..], other, &mut dx[item * len..][..len]);

@@ -176,7 +176,7 @@ impl Gather<'_> {
         for m in valid..MR {
             origins[m] = origins[valid - 1];
         }
-        let acc = dot::<S, MR, NV>(simd, from, &origins, taps, run, panel);
+        let acc = settled(dot::<S, MR, NV>(simd, from, &origins, taps, run, panel));
         let columns = (NV * S::F32_LANES).min(self.weights.n - first);
         for (m, at) in (0..valid).zip(to.walk(row)) {
             let out = &mut self.out[at + first..][..columns];
@@ -215,21 +215,33 @@ fn dot<S: Simd, const MR: usize, const NV: usize>(
     acc
 }
 
+/// A copy of a finished tile, to be read row by row: an array with variable indices would live in memory, while the
+/// sums that it is made of stay in registers.
+#[inline(always)]
+fn settled<V: Copy, const MR: usize, const NV: usize>(acc: [[V; NV]; MR]) -> [[V; NV]; MR] {
+    let mut copy = acc;
+    for m in 0..MR {
+        for v in 0..NV {
+            copy[m][v] = acc[m][v];
+        }
+    }
+    copy
+}
+
 /// Stores `NV` vectors, plus bias, in as many columns as `out` has.
 #[inline(always)]
 fn store_row<S: Simd, const NV: usize>(simd: S, acc: &[S::f32s; NV], bias: &[f32], out: &mut [f32], store: Store) {
-    let mut bias = bias.chunks(S::F32_LANES);
-    let mut out = out.chunks_mut(S::F32_LANES);
-    for &sum in acc {
-        let Some(out) = out.next() else { return };
-        let mut sum = match bias.next() {
-            Some(bias) => simd.add_f32s(sum, simd.partial_load_f32s(bias)),
-            None => sum,
-        };
-        if store == Store::Add {
-            sum = simd.add_f32s(simd.partial_load_f32s(out), sum);
-        }
-        simd.partial_store_f32s(out, sum);
+    let (whole, rest) = S::as_mut_simd_f32s(out);
+    let (bias_whole, bias_rest) = S::as_simd_f32s(bias);
+    for v in 0..NV {
+        let Some(out) = whole.get_mut(v) else { break };
+        let sum = bias_whole.get(v).map_or(acc[v], |bias| simd.add_f32s(acc[v], *bias));
+        *out = if store == Store::Add { simd.add_f32s(*out, sum) } else { sum };
+    }
+    if let (Some(&sum), false) = (acc.get(whole.len()), rest.is_empty()) {
+        let sum = if bias_rest.is_empty() { sum } else { simd.add_f32s(sum, simd.partial_load_f32s(bias_rest)) };
+        let sum = if store == Store::Add { simd.add_f32s(simd.partial_load_f32s(rest), sum) } else { sum };
+        simd.partial_store_f32s(rest, sum);
     }
 }
 
@@ -258,15 +270,28 @@ pub(super) struct Outer<'a> {
 
 /// Adds the sum to `c`.
 pub(super) fn outer(product: Outer<'_>, c: &mut [f32]) {
-    Arch::new().dispatch(OuterInto { product, c });
+    let arch = Arch::new();
+    let Outer { lines, a, a_grid, b, b_grid, n, .. } = product;
+    // Whole vectors are read, behind the last column too. Lines for which that would be behind the end of `b` are
+    // multiplied in a copy with zeros behind it.
+    let reach = (b_grid.width - 1) * b_grid.step + n.next_multiple_of(arch.dispatch(Lanes));
+    let safe = b.len().checked_sub(reach).map_or(0, |end| end.checked_div(b_grid.line).map_or(lines, |line| line + 1));
+    let safe = safe.min(lines);
+    arch.dispatch(OuterInto { product: Outer { lines: safe, ..product }, c });
+    if safe < lines {
+        let mut copy = b[safe * b_grid.line..].to_vec();
+        copy.resize((lines - safe - 1) * b_grid.line + reach, 0.0);
+        let rest = Outer { lines: lines - safe, a: &a[safe * a_grid.line..], b: &copy, ..product };
+        arch.dispatch(OuterInto { product: rest, c });
+    }
 }
 
-struct OuterInto<'a> {
+struct OuterInto<'a, 'c> {
     product: Outer<'a>,
-    c: &'a mut [f32],
+    c: &'c mut [f32],
 }
 
-impl WithSimd for OuterInto<'_> {
+impl WithSimd for OuterInto<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -290,7 +315,7 @@ impl WithSimd for OuterInto<'_> {
     }
 }
 
-impl OuterInto<'_> {
+impl OuterInto<'_, '_> {
     #[inline(always)]
     fn panel<S: Simd, const MR: usize, const NV: usize>(&mut self, simd: S, first: usize) {
         let m = self.product.m;
@@ -311,46 +336,42 @@ impl OuterInto<'_> {
 
     #[inline(always)]
     fn tile<S: Simd, const MR: usize, const NV: usize>(&mut self, simd: S, first: usize, row: usize) {
-        let Outer { lines, a, a_grid, b, b_grid, n, stride, .. } = self.product;
-        let columns = (NV * S::F32_LANES).min(n - first);
+        let columns = (NV * S::F32_LANES).min(self.product.n - first);
+        let acc = self.product.sums::<S, MR, NV>(simd, first, row);
+        for (m, acc) in settled(acc).iter().enumerate() {
+            let c = &mut self.c[(row + m) * self.product.stride + first..][..columns];
+            store_row::<S, NV>(simd, acc, &[], c, Store::Add);
+        }
+    }
+}
+
+impl Outer<'_> {
+    /// The sums of a tile.
+    #[inline(always)]
+    fn sums<S: Simd, const MR: usize, const NV: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        row: usize,
+    ) -> [[S::f32s; NV]; MR] {
+        let Outer { lines, a, a_grid, b, b_grid, .. } = *self;
         let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
         for line in 0..lines {
-            let mut at_a = line * a_grid.line + row;
-            let mut at_b = line * b_grid.line + first;
-            for _ in 0..a_grid.width {
-                let x = &a[at_a..at_a + MR];
-                let w = load_row::<S, NV>(simd, &b[at_b..], columns);
+            let a = a[line * a_grid.line + row..].array_windows::<MR>().step_by(a_grid.step);
+            let b = b[line * b_grid.line + first..].windows(NV * S::F32_LANES).step_by(b_grid.step);
+            // No bound is checked in the loop: a way out of it would keep the sums in memory.
+            for (x, w) in a.zip(b).take(a_grid.width) {
+                let Some(w) = S::as_simd_f32s(w).0.first_chunk::<NV>() else { continue };
                 for m in 0..MR {
                     let x = simd.splat_f32s(x[m]);
                     for v in 0..NV {
                         acc[m][v] = simd.mul_add_f32s(x, w[v], acc[m][v]);
                     }
                 }
-                at_a += a_grid.step;
-                at_b += b_grid.step;
             }
         }
-        for (m, acc) in acc.iter().enumerate() {
-            let c = &mut self.c[(row + m) * stride + first..][..columns];
-            store_row::<S, NV>(simd, acc, &[], c, Store::Add);
-        }
+        acc
     }
-}
-
-/// `NV` vectors from the begin of `from`: what lies behind the first `columns` values may be anything.
-#[inline(always)]
-fn load_row<S: Simd, const NV: usize>(simd: S, from: &[f32], columns: usize) -> [S::f32s; NV] {
-    let mut vectors = [simd.splat_f32s(0.0); NV];
-    if let Some(whole) = from.get(..NV * S::F32_LANES) {
-        let (whole, _) = S::as_simd_f32s(whole);
-        vectors.copy_from_slice(&whole[..NV]);
-    } else {
-        // Only at the very end of the operand.
-        for (vector, part) in vectors.iter_mut().zip(from[..columns].chunks(S::F32_LANES)) {
-            *vector = simd.partial_load_f32s(part);
-        }
-    }
-    vectors
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Layer for Linear {
 
     fn param_grad(&self, operand: usize, at: Point<'_>, dw: &mut [f32], _: &mut Scratch) {
         if operand == 2 {
-            return super::eltwise::add_rows(at.dy, dw);
+            return super::passes::add_rows(at.dy, dw);
         }
         let rows = at.dy.len() / self.output;
         let line = |step| Grid { width: rows, step, line: 0 };

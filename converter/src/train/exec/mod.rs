@@ -14,6 +14,7 @@ mod layout;
 mod linear;
 mod matmul;
 mod norm;
+mod passes;
 mod pool;
 mod program;
 mod schedule;

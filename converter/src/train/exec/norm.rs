@@ -1,20 +1,12 @@
 //! Normalization of channels: by stored statistics when a graph is only run, by those of the batch when it is trained.
 //!
 //! In training the normalization takes the residual sum and the ReLU behind it into its own passes, since each pass over a
-//! batch costs memory bandwidth. The passes run over whole periods of a few repetitions of the channels, so that
-//! their inner loops are long enough for full vectors whatever the number of channels.
+//! batch costs memory bandwidth.
 
 use super::gemm::Store;
 use super::layer::{Inputs, Layer, Point, Scratch, Site};
-use pulp::Arch;
-
-/// Values that one inner loop of a pass covers, at least.
-const PERIOD: usize = 128;
-
-/// `values` repeated so often that a pass has long inner loops.
-fn repeat(values: &[f32]) -> Vec<f32> {
-    values.repeat(PERIOD.div_ceil(values.len().max(1)))
-}
+use super::passes::{Map, Passed, Sum, map, repeat, sum};
+use pulp::Simd;
 
 /// Normalization by stored statistics: `x * scale + shift` for each channel.
 pub(super) struct Affine {
@@ -47,34 +39,89 @@ impl Layer for Affine {
     }
 
     fn input_grad(&self, _: usize, at: Point<'_>, dx: &mut [f32], store: Store, _: &mut Scratch) {
-        for (dx, dy) in dx.chunks_mut(self.scale.len()).zip(at.dy.chunks(self.scale.len())) {
-            let values = dx.iter_mut().zip(dy).zip(&self.scale);
-            match store {
-                Store::Set => values.for_each(|((dx, dy), s)| *dx = dy * s),
-                Store::Add => values.for_each(|((dx, dy), s)| *dx += dy * s),
-            }
-        }
+        map(Scaled, [at.dy], [&self.scale], dx, store);
     }
 }
 
 /// `y = x * scale + shift`, plus `residual` unless that is empty, and without its negative part if `relu`.
 fn apply(x: &[f32], scale: &[f32], shift: &[f32], residual: &[f32], relu: bool, y: &mut [f32]) {
-    let period = scale.len();
-    Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
-            let mut residual = residual.chunks(period);
-            for (x, y) in x.chunks(period).zip(y.chunks_mut(period)) {
-                let (scale, shift) = (&scale[..x.len()], &shift[..x.len()]);
-                let values = y.iter_mut().zip(x).zip(scale).zip(shift);
-                match residual.next() {
-                    None => values.for_each(|(((y, x), a), b)| *y = x.mul_add(*a, *b).max(floor)),
-                    Some(r) => values.zip(r).for_each(|((((y, x), a), b), r)| *y = (x.mul_add(*a, *b) + r).max(floor)),
-                }
-            }
-        },
-    );
+    let function = Normalized { floor: floor(relu) };
+    if residual.is_empty() {
+        map(function, [x], [scale, shift], y, Store::Set);
+    } else {
+        map(function, [x, residual], [scale, shift], y, Store::Set);
+    }
+}
+
+/// What the result of a normalization is not below.
+fn floor(relu: bool) -> f32 {
+    if relu { 0.0 } else { f32::NEG_INFINITY }
+}
+
+/// `x * c`
+#[derive(Clone, Copy)]
+struct Scaled;
+
+impl Map<1, 1> for Scaled {
+    #[inline(always)]
+    fn at<S: Simd>(self, simd: S, [x]: [S::f32s; 1], [c]: [S::f32s; 1]) -> S::f32s {
+        simd.mul_f32s(x, c)
+    }
+}
+
+/// `max(x * a + b, floor)`, or with a residual `max(x * a + b + r, floor)`
+#[derive(Clone, Copy)]
+struct Normalized {
+    floor: f32,
+}
+
+impl Map<1, 2> for Normalized {
+    #[inline(always)]
+    fn at<S: Simd>(self, simd: S, [x]: [S::f32s; 1], [a, b]: [S::f32s; 2]) -> S::f32s {
+        simd.max_f32s(simd.mul_add_f32s(x, a, b), simd.splat_f32s(self.floor))
+    }
+}
+
+impl Map<2, 2> for Normalized {
+    #[inline(always)]
+    fn at<S: Simd>(self, simd: S, [x, r]: [S::f32s; 2], [a, b]: [S::f32s; 2]) -> S::f32s {
+        simd.max_f32s(simd.add_f32s(simd.mul_add_f32s(x, a, b), r), simd.splat_f32s(self.floor))
+    }
+}
+
+/// The gradient in front of a normalization.
+#[derive(Clone, Copy)]
+struct NormalizedGrad(Passed);
+
+impl Map<3, 3> for NormalizedGrad {
+    #[inline(always)]
+    fn at<S: Simd>(self, simd: S, [x, y, dy]: [S::f32s; 3], [a, b, c]: [S::f32s; 3]) -> S::f32s {
+        simd.mul_add_f32s(self.0.through(simd, y, dy), a, simd.mul_add_f32s(x, b, c))
+    }
+}
+
+/// Sums of `x` and of its squares about the center.
+#[derive(Clone, Copy)]
+struct Moments;
+
+impl Sum<1, 2> for Moments {
+    #[inline(always)]
+    fn at<S: Simd>(self, simd: S, [x]: [S::f32s; 1], center: S::f32s, sums: [S::f32s; 2]) -> [S::f32s; 2] {
+        let d = simd.sub_f32s(x, center);
+        [simd.add_f32s(sums[0], d), simd.mul_add_f32s(d, d, sums[1])]
+    }
+}
+
+/// Sums of the gradient behind the ReLU, and of its products with `x` about the mean.
+#[derive(Clone, Copy)]
+struct MomentsGrad(Passed);
+
+impl Sum<3, 2> for MomentsGrad {
+    #[inline(always)]
+    fn at<S: Simd>(self, simd: S, [x, y, dy]: [S::f32s; 3], mean: S::f32s, sums: [S::f32s; 2]) -> [S::f32s; 2] {
+        let dz = self.0.through(simd, y, dy);
+        [simd.add_f32s(sums[0], dz), simd.mul_add_f32s(dz, simd.sub_f32s(x, mean), sums[1])]
+    }
 }
 
 /// Sums over the elements of each channel, as one thread finds them.
@@ -106,13 +153,12 @@ impl Sums {
     }
 
     /// Lets `pass` sum single-precision partial sums over one image, and adds them.
-    fn image(&mut self, period: usize, elements: usize, pass: impl FnOnce(&mut [f32], &mut [f32])) {
+    fn image(&mut self, period: usize, elements: usize, pass: impl FnOnce([&mut [f32]; 2])) {
         for partial in &mut self.partial {
             partial.clear();
             partial.resize(period, 0.0);
         }
-        let [first, second] = &mut self.partial;
-        pass(first, second);
+        pass(self.partial.each_mut().map(Vec::as_mut_slice));
         let channels = self.sums[0].len();
         self.count += elements / channels;
         for (sums, partial) in self.sums.iter_mut().zip(&self.partial) {
@@ -156,23 +202,8 @@ impl BatchNorm {
 
     /// First pass: sums of `x` and of its squares, both about the center.
     pub(super) fn count(&self, n: usize, x: &[f32], sums: &mut Sums) {
-        let period = self.center.len();
         for x in x.chunks_exact(x.len() / n) {
-            sums.image(period, x.len(), |first, second| {
-                Arch::new().dispatch(
-                    #[inline(always)]
-                    || {
-                        for x in x.chunks(period) {
-                            let sums = first[..x.len()].iter_mut().zip(&mut second[..x.len()]);
-                            for ((x, center), (first, second)) in x.iter().zip(&self.center[..x.len()]).zip(sums) {
-                                let d = x - center;
-                                *first += d;
-                                *second = d.mul_add(d, *second);
-                            }
-                        }
-                    },
-                );
-            });
+            sums.image(self.center.len(), x.len(), |sums| sum(Moments, [x], &self.center, sums));
         }
     }
 
@@ -206,27 +237,10 @@ impl BatchNorm {
 
     /// First pass backward: sums of the gradient behind the ReLU, and of its products with `x` about the mean.
     pub(super) fn count_grad(&self, n: usize, x: &[f32], y: &[f32], dy: &[f32], sums: &mut Sums) {
-        let period = self.center.len();
-        let mean = &self.near;
-        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+        let function = MomentsGrad(Passed { floor: floor(self.relu) });
         let len = x.len() / n;
         for ((x, y), dy) in x.chunks_exact(len).zip(y.chunks_exact(len)).zip(dy.chunks_exact(len)) {
-            sums.image(period, len, |first, second| {
-                Arch::new().dispatch(
-                    #[inline(always)]
-                    || {
-                        for ((x, y), dy) in x.chunks(period).zip(y.chunks(period)).zip(dy.chunks(period)) {
-                            let sums = first[..x.len()].iter_mut().zip(&mut second[..x.len()]);
-                            let values = x.iter().zip(y).zip(dy).zip(&mean[..x.len()]);
-                            for ((((x, y), dy), mean), (first, second)) in values.zip(sums) {
-                                let dz = if *y > floor { *dy } else { 0.0 };
-                                *first += dz;
-                                *second = dz.mul_add(x - mean, *second);
-                            }
-                        }
-                    },
-                );
-            });
+            sums.image(self.near.len(), len, |sums| sum(function, [x, y, dy], &self.near, sums));
         }
     }
 
@@ -251,38 +265,12 @@ impl BatchNorm {
 
     /// Second pass backward: puts or adds the gradient of `x`.
     pub(super) fn apply_grad(&self, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32], store: Store) {
-        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
-        let period = self.a.len();
-        let keep = if store == Store::Add { 1.0 } else { 0.0 };
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let passes = x.chunks(period).zip(y.chunks(period)).zip(dy.chunks(period)).zip(dx.chunks_mut(period));
-                for (((x, y), dy), dx) in passes {
-                    let len = x.len();
-                    let coefficients = self.a[..len].iter().zip(&self.b[..len]).zip(&self.c[..len]);
-                    for ((((x, y), dy), dx), ((a, b), c)) in x.iter().zip(y).zip(dy).zip(dx).zip(coefficients) {
-                        let dz = if *y > floor { *dy } else { 0.0 };
-                        let value = dz.mul_add(*a, x.mul_add(*b, *c));
-                        *dx = if keep > 0.0 { *dx + value } else { value };
-                    }
-                }
-            },
-        );
+        let function = NormalizedGrad(Passed { floor: floor(self.relu) });
+        map(function, [x, y, dy], [&self.a, &self.b, &self.c], dx, store);
     }
 
     /// The gradient of the residual, put or added: that behind the ReLU.
     pub(super) fn residual_grad(&self, y: &[f32], dy: &[f32], dr: &mut [f32], store: Store) {
-        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                let values = dr.iter_mut().zip(y).zip(dy);
-                match store {
-                    Store::Set => values.for_each(|((dr, y), dy)| *dr = if *y > floor { *dy } else { 0.0 }),
-                    Store::Add => values.for_each(|((dr, y), dy)| *dr += if *y > floor { *dy } else { 0.0 }),
-                }
-            },
-        );
+        map(Passed { floor: floor(self.relu) }, [y, dy], [], dr, store);
     }
 }

@@ -171,7 +171,7 @@ impl Layer for GlobalAvgPool {
         let factor = 1.0 / self.pixels as f32;
         for (x, y) in x.get(0).chunks_exact(self.pixels * self.channels).zip(y.chunks_exact_mut(self.channels)) {
             y.fill(0.0);
-            super::eltwise::add_rows(x, y);
+            super::passes::add_rows(x, y);
             y.iter_mut().for_each(|y| *y *= factor);
         }
     }
