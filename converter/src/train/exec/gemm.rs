@@ -5,6 +5,8 @@
 //! outer products, one for each pixel, which is what a weight gradient is. Every element of a result is one chain
 //! of fused multiply-adds in a fixed order, so no result depends on the tile or on the vector length.
 
+#![expect(clippy::needless_range_loop, reason = "constant ranges over arrays are unrolled into registers")]
+
 use pulp::{Arch, Simd, WithSimd};
 
 /// Where the elements of a two-level sequence begin: `width` of them `step` apart, then the next line, `line` further.

@@ -3,6 +3,8 @@
 //! A pass may read coefficients that repeat with the channels; [`repeat`] makes of them a period of whole vectors. Passes are
 //! types and not closures, since only what is inlined into [`WithSimd::with_simd`] is compiled for the CPU at hand.
 
+#![expect(clippy::needless_range_loop, reason = "constant ranges over arrays are unrolled into registers")]
+
 use super::gemm::Store;
 use pulp::{Arch, Simd, WithSimd};
 
