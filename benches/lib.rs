@@ -1,22 +1,14 @@
-//! What the benchmarks share: timing, and layers with random weights.
+//! What the benchmarks share: timing, networks, models with random weights.
 
-pub mod layers;
+pub mod models;
+pub mod networks;
 
 use std::time::Instant;
 
-/// Times of one piece of work.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// Fastest run, seconds: what the code can do when nothing disturbs it.
-    pub min: f64,
-    /// Middle run, seconds.
-    pub median: f64,
-    /// Number of runs.
-    pub runs: usize,
-}
-
-/// Runs `work` for about `seconds`, at least 5 times after one uncounted run.
-pub fn time(seconds: f64, mut work: impl FnMut()) -> Timing {
+/// Seconds of each run of `work`, sorted: runs for about `seconds`, at least 5 times, after one uncounted run.
+///
+/// The first is what the code can do when nothing disturbs it; the middle shows the disturbance.
+pub fn time(seconds: f64, mut work: impl FnMut()) -> Vec<f64> {
     work();
     let begin = Instant::now();
     let mut runs = Vec::new();
@@ -26,5 +18,5 @@ pub fn time(seconds: f64, mut work: impl FnMut()) -> Timing {
         runs.push(start.elapsed().as_secs_f64());
     }
     runs.sort_by(f64::total_cmp);
-    Timing { min: runs[0], median: runs[runs.len() / 2], runs: runs.len() }
+    runs
 }
