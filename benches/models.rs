@@ -194,3 +194,31 @@ impl<'a> Build<'a> {
         to_bytes(&file).expect("a model that follows the rules")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use limbeck_runtime::{Kernels, Model, Session, arena_bytes};
+
+    #[test]
+    fn all_tables_that_read_a_model_agree_on_it() {
+        let network = Network::named("resnet8").unwrap();
+        for isa in [Isa::Scalar, Isa::Avx2] {
+            let file = random(&network, isa);
+            let model = Model::parse(&file).unwrap();
+            let digests: Vec<u64> = Kernels::all()
+                .filter(|table| table.isa.reads(model.layout()))
+                .map(|table| {
+                    let mut arena = AlignedBytes::zeroed(arena_bytes(&model, table.isa));
+                    let mut session = Session::with_kernels(&model, &mut arena, table).unwrap();
+                    let mut rng = Rng::new(5);
+                    session.input_mut(0).fill_with(|| rng.byte());
+                    session.run();
+                    assert!(session.output(0).iter().any(|&v| v != session.output(0)[0]), "{}", table.isa.name());
+                    session.digest()
+                })
+                .collect();
+            assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:x?}");
+        }
+    }
+}
