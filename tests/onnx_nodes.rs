@@ -7,44 +7,45 @@ use limbeck::graph::{Graph, Tensor, rewrite};
 use limbeck::ops::reference;
 use limbeck::teacher::onnx::{ImportError, import_verbatim, read_tensor};
 use limbeck::train::exec::Infer;
+use limbeck_tests::skipped;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// An operator, how the names of its cases begin (after `test_`), and how many of them must pass.
 const OPERATORS: &[(&str, &[&str], usize)] = &[
-    ("Add", &["add", "add_bcast"], 0),
-    ("AveragePool", &["averagepool_*"], 0),
-    ("BatchNormalization", &["batchnorm_*"], 0),
-    ("Cast", &["cast_*"], 0),
-    ("Clip", &["clip", "clip_*"], 0),
-    ("Concat", &["concat_*"], 0),
-    ("Constant", &["constant"], 0),
-    ("Conv", &["basic_conv_*", "conv_*"], 0),
-    ("Div", &["div", "div_*"], 0),
-    ("Dropout", &["dropout_*", "training_dropout*"], 0),
-    ("Flatten", &["flatten_*"], 0),
-    ("Gemm", &["gemm_*"], 0),
-    ("GlobalAveragePool", &["globalaveragepool*"], 0),
-    ("HardSigmoid", &["hardsigmoid*"], 0),
-    ("HardSwish", &["hardswish*"], 0),
-    ("Identity", &["identity*"], 0),
-    ("LeakyRelu", &["leakyrelu*"], 0),
-    ("MatMul", &["matmul_*"], 0),
-    ("MaxPool", &["maxpool_*"], 0),
-    ("Mul", &["mul", "mul_*"], 0),
-    ("Pad", &["constant_pad*", "edge_pad", "reflect_pad", "wrap_pad"], 0),
-    ("ReduceMean", &["reduce_mean_*"], 0),
-    ("Relu", &["relu"], 0),
-    ("Reshape", &["reshape_*"], 0),
-    ("Sigmoid", &["sigmoid*"], 0),
-    ("Slice", &["slice*"], 0),
-    ("Softmax", &["softmax_*"], 0),
-    ("Squeeze", &["squeeze*"], 0),
-    ("Sub", &["sub", "sub_*"], 0),
-    ("Tanh", &["tanh*"], 0),
-    ("Transpose", &["transpose_*"], 0),
-    ("Unsqueeze", &["unsqueeze_*"], 0),
+    ("Add", &["add", "add_*"], 2),
+    ("AveragePool", &["averagepool_*"], 14),
+    ("BatchNormalization", &["batchnorm_*"], 2),
+    ("Cast", &["cast_*"], 6),
+    ("Clip", &["clip", "clip_*"], 9),
+    ("Concat", &["concat_*"], 12),
+    ("Constant", &["constant"], 1),
+    ("Conv", &["basic_conv_*", "conv_*"], 6),
+    ("Div", &["div", "div_*"], 3),
+    ("Dropout", &["dropout_*", "training_dropout*"], 4),
+    ("Flatten", &["flatten_*"], 9),
+    ("Gemm", &["gemm_*"], 11),
+    ("GlobalAveragePool", &["globalaveragepool*"], 2),
+    ("HardSigmoid", &["hardsigmoid*"], 3),
+    ("HardSwish", &["hardswish*"], 1),
+    ("Identity", &["identity*"], 1),
+    ("LeakyRelu", &["leakyrelu*"], 3),
+    ("MatMul", &["matmul_*"], 7),
+    ("MaxPool", &["maxpool_*"], 12),
+    ("Mul", &["mul", "mul_*"], 3),
+    ("Pad", &["constant_pad*", "edge_pad", "reflect_pad", "wrap_pad"], 3),
+    ("ReduceMean", &["reduce_mean_*"], 8),
+    ("Relu", &["relu"], 1),
+    ("Reshape", &["reshape_*"], 9),
+    ("Sigmoid", &["sigmoid*"], 2),
+    ("Slice", &["slice*"], 6),
+    ("Softmax", &["softmax_*"], 7),
+    ("Squeeze", &["squeeze*"], 2),
+    ("Sub", &["sub", "sub_*"], 3),
+    ("Tanh", &["tanh*"], 2),
+    ("Transpose", &["transpose_*"], 7),
+    ("Unsqueeze", &["unsqueeze_*"], 7),
 ];
 
 /// How a case came out.
@@ -60,10 +61,10 @@ enum Outcome {
 #[test]
 fn node_tests_pass_or_are_refused() {
     let Some(folder) = folder() else {
-        let mut stderr = std::io::stderr();
-        let _ = writeln!(stderr, "SKIPPED node_tests_pass_or_are_refused: no ONNX node tests. Run `cargo xtask test`,");
-        let _ = writeln!(stderr, "or install onnx==1.22.0 and set LIMBECK_ONNX_NODE_TESTS to its onnx/backend/test/data/node");
-        return;
+        return skipped(
+            "no ONNX node tests. Run `cargo xtask test`, or install onnx==1.22.0 and set LIMBECK_ONNX_NODE_TESTS to its \
+             onnx/backend/test/data/node",
+        );
     };
     let cases = cases(&folder);
     let mut table = format!("{:<20}{:>7}{:>6}{:>9}{:>5}\n", "operator", "passed", "fast", "refused", "of");
@@ -120,7 +121,7 @@ fn name(case: &Path) -> &str {
 fn matches(pattern: &str, case: &Path) -> bool {
     let Some(name) = name(case).strip_prefix("test_") else { return false };
     // These are written out in other operators.
-    if name.ends_with("_expanded") {
+    if name.contains("_expanded") {
         return false;
     }
     pattern.strip_suffix('*').map_or(name == pattern, |start| name.starts_with(start))
@@ -142,7 +143,7 @@ fn run(case: &Path) -> Outcome {
             Err(error @ (ImportError::Unsupported { .. } | ImportError::Tensor { .. })) => {
                 let text = error.to_string();
                 let told = text.split_once(".onnx: ").map_or(text.clone(), |(_, told)| told.to_owned());
-                refusal.get_or_insert(told);
+                refusal = Some(told);
                 continue;
             }
             Err(error) => return Outcome::Wrong(error.to_string()),
@@ -188,7 +189,9 @@ fn compare(graph: &Graph, inputs: &[PathBuf], output: &Path, name: &str) -> Resu
     let inputs = inputs.iter().map(tensor).collect::<Result<Vec<Tensor>, _>>()?;
     let expected = tensor(&output.to_owned())?;
     // Half-precision numbers are kept in full precision, so they differ by what rounding to them would lose.
-    let tolerance = if name.to_lowercase().contains("float16") { 1e-3 } else { 1e-5 };
+    // One case has its expected numbers written with four digits.
+    let rounded = name.to_lowercase().contains("float16") || name.ends_with("ceil_last_window_starts_on_pad");
+    let tolerance = if rounded { 1e-3 } else { 1e-5 };
     let check = |how: &str, found: &[Tensor]| close(&found[0], &expected, tolerance).map_err(|e| format!("{how}: {e}"));
     check("as imported", &reference::run(graph, &inputs).map_err(|e| e.to_string())?)?;
     let canonical = rewrite::canonicalize(graph.clone());

@@ -392,6 +392,7 @@ fn input_type(info: &pb::ValueInfoProto) -> Result<(Vec<usize>, bool), String> {
     let dims = &tensor.shape.as_ref().ok_or("is an input without a shape; export it with one")?.dim;
     let size = |(axis, dim): (usize, &pb::tensor_shape_proto::Dimension)| match &dim.value {
         Some(Value::DimValue(n)) if *n > 0 => Ok(*n as usize),
+        Some(Value::DimValue(0)) => Err(format!("has no elements along axis {axis}")),
         _ if axis == 0 => Ok(1),
         Some(Value::DimParam(name)) => Err(format!("leaves axis {axis} open (`{name}`); export it with a fixed size")),
         _ => Err(format!("leaves axis {axis} open; export it with a fixed size")),

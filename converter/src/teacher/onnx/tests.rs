@@ -8,7 +8,9 @@ use prost::Message;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use tract_onnx::pb;
-use tract_onnx::prelude::{self as tract, DatumExt, Framework, InferenceModelExt, IntoRunnable, IntoTValue, IntoTensor};
+use tract_onnx::prelude::{
+    self as tract, DatumExt, Framework, InferenceModelExt, IntoRunnable, IntoTValue, IntoTensor,
+};
 
 /// One ONNX node on the input `x`, with stored tensors as its further inputs.
 struct Case {

@@ -143,7 +143,7 @@ pub(super) fn global_average_pool<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> 
     finish(lower, call, y)
 }
 
-/// The mean over rows and columns; the axes are an attribute before opset 18 and an input from then on.
+/// The axes are an attribute before opset 18 and an input from then on.
 pub(super) fn reduce_mean<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
     let x = lower.operand(call, 0)?;
     let shape = lower.shape(x).to_vec();
@@ -153,19 +153,43 @@ pub(super) fn reduce_mean<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered 
         None if call.int("noop_with_empty_axes", 0) != 0 => return Ok(x),
         None => (0..shape.len()).collect(),
     };
-    let y = match (shape.len(), &reduced[..]) {
+    let kept: Vec<usize> = (0..shape.len()).filter(|axis| !reduced.contains(axis)).collect();
+    let keep = call.int("keepdims", 1) != 0;
+    let mean = match (shape.len(), &reduced[..]) {
         (3, [2]) | (4, [2, 3]) => global_average_pool(lower, call)?,
         (4, [1, 2]) => lower.add(call, Op::GlobalAvgPool, &[x])?,
-        _ => {
-            let problem = format!("it takes the mean over axes {reduced:?} of {shape:?}");
-            return Err(Problem::unsupported(problem, "the mean over the rows and columns of images"));
-        }
+        _ => return flat_mean(lower, call, x, &kept, &reduced, keep),
     };
-    if call.int("keepdims", 1) != 0 {
-        return Ok(y);
+    if keep {
+        return Ok(mean);
     }
-    let dims = (0..shape.len()).filter(|axis| !reduced.contains(axis)).map(Dim::Same).collect();
-    lower.part(call, "squeezed", Op::Reshape(dims), &[y])
+    let dims = kept.into_iter().map(Dim::Same).collect();
+    lower.part(call, "squeezed", Op::Reshape(dims), &[mean])
+}
+
+/// The mean over any axes: those that go lie together as the rows of an image of one channel.
+fn flat_mean<'a>(
+    lower: &mut Lower<'a>,
+    call: Call<'a>,
+    x: ValueId,
+    kept: &[usize],
+    reduced: &[usize],
+    keep: bool,
+) -> Lowered {
+    let shape = lower.shape(x).to_vec();
+    let rows = reduced.iter().map(|&axis| shape[axis]).product();
+    let sorted = lower.part(call, "sorted", Op::Transpose([kept, reduced].concat()), &[x])?;
+    let columns = vec![Dim::Rest, Dim::Size(rows), Dim::Size(1), Dim::Size(1)];
+    let columns = lower.part(call, "columns", Op::Reshape(columns), &[sorted])?;
+    let mean = lower.add(call, Op::GlobalAvgPool, &[columns])?;
+    // An axis that stands first is the batch, which may change.
+    let size = |axis: usize| match kept.first() {
+        Some(first) if axis == *first => Dim::Rest,
+        _ if reduced.contains(&axis) => Dim::Size(1),
+        _ => Dim::Size(shape[axis]),
+    };
+    let dims = if keep { (0..shape.len()).map(size).collect() } else { kept.iter().copied().map(size).collect() };
+    lower.part(call, "shaped", Op::Reshape(dims), &[mean])
 }
 
 pub(super) fn batch_normalization<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {

@@ -109,10 +109,10 @@ pub(super) fn dropout<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
 /// Between float types nothing changes: the float graph has one.
 pub(super) fn cast<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
     match DataType::try_from(call.int("to", 0) as i32) {
-        Ok(DataType::Float | DataType::Float16 | DataType::Double | DataType::Bfloat16) => lower.operand(call, 0),
+        Ok(DataType::Float | DataType::Float16 | DataType::Double) => lower.operand(call, 0),
         other => {
             let name = other.map_or("an unknown type", |t| t.as_str_name());
-            Err(Problem::unsupported(format!("it casts to {name}"), "a cast to a float type"))
+            Err(Problem::unsupported(format!("it casts to {name}"), "a cast to FLOAT, FLOAT16 or DOUBLE"))
         }
     }
 }

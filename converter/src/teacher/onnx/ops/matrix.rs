@@ -60,7 +60,12 @@ pub(super) fn matmul<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
         return Ok(product);
     }
     let rank = lower.shape(product).len();
-    let kept = (0..rank).filter(|&axis| !(row && axis == rank - 2) && !(column && axis == rank - 1));
-    let dims = kept.map(Dim::Same).collect();
+    let mut dims: Vec<Dim> = (0..rank).map(Dim::Same).collect();
+    if column {
+        dims.pop();
+    }
+    if row {
+        dims.remove(rank - 2);
+    }
     lower.part(call, "vector", Op::Reshape(dims), &[product])
 }
