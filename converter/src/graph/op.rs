@@ -1,10 +1,13 @@
 //! The operators of the float graph, with their attributes.
 
+use serde::{Deserialize, Serialize};
+
 /// Rows and columns.
 pub type Pair = [usize; 2];
 
 /// Zeros (or, in a max pool, nothing) around an image: top, left, bottom, right.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pads {
     /// Rows above.
     pub top: usize,
@@ -24,7 +27,8 @@ impl Pads {
 }
 
 /// Where a window looks: shared by convolutions and pools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     /// Kernel height and width.
     pub kernel: Pair,

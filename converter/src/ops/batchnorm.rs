@@ -1,6 +1,7 @@
 //! Normalization of the last axis by stored statistics.
 
-use crate::graph::Tensor;
+use crate::graph::{Tensor, Window};
+use crate::quantize::{Lowered, QuantOp, Site};
 
 /// Scale and shift of each channel: `y = x * scale + shift`.
 pub fn scale_shift(gamma: &Tensor, beta: &Tensor, mean: &Tensor, variance: &Tensor, eps: f32) -> (Vec<f64>, Vec<f64>) {
@@ -18,6 +19,25 @@ pub fn reference(x: &Tensor, gamma: &Tensor, beta: &Tensor, mean: &Tensor, varia
     let channels = scale.len();
     let element = |(i, v): (usize, &f32)| (f64::from(*v) * scale[i % channels] + shift[i % channels]) as f32;
     Tensor::new(x.shape(), x.data().iter().enumerate().map(element).collect())
+}
+
+/// The int8 form of a normalization that no convolution takes in: a depthwise convolution of one tap.
+///
+/// # Errors
+/// If a statistic is not a parameter.
+pub fn lower(site: &Site<'_>, eps: f32) -> Lowered {
+    let field = |i| site.need_param(i, "statistic");
+    let (scale, shift) = scale_shift(field(1)?, field(2)?, field(3)?, field(4)?, eps);
+    Ok(per_channel(site, &narrow(&scale), &narrow(&shift)))
+}
+
+/// `x * scale + shift` for each channel.
+pub fn per_channel(site: &Site<'_>, scale: &[f32], shift: &[f32]) -> QuantOp {
+    QuantOp::Depthwise { window: Window::square(1, 1, 0), weights: site.weights(scale, shift), clamp: site.clamp() }
+}
+
+fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&v| v as f32).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tensors one after another along an axis.
 
 use crate::graph::Tensor;
+use crate::quantize::{Lowered, QuantOp, Site, image_axis};
 
 /// All of `inputs`, joined along `axis`.
 pub fn reference(inputs: &[&Tensor], axis: usize) -> Tensor {
@@ -15,6 +16,20 @@ pub fn reference(inputs: &[&Tensor], axis: usize) -> Tensor {
         }
     }
     Tensor::new(shape, data)
+}
+
+/// The int8 form.
+///
+/// # Errors
+/// If the axis is the batch, or an input is a constant.
+pub fn lower(site: &Site<'_>, axis: usize) -> Lowered {
+    if site.inputs.len() != site.node.inputs.len() {
+        return Err(site.unsupported("an input is a constant", "fold the constant into the layer that reads it"));
+    }
+    match image_axis(axis, site.output_shape().len()) {
+        Some(axis) => Ok(QuantOp::Concat { axis }),
+        None => Err(site.unsupported("it joins along the batch", "join along rows, columns or channels")),
+    }
 }
 
 #[cfg(test)]

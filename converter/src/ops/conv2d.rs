@@ -1,6 +1,7 @@
 //! Convolution of channels-last images; depthwise is the case of as many groups as channels.
 
 use crate::graph::{Tensor, Window};
+use crate::quantize::{Lowered, QuantOp, Site};
 
 /// Convolution of `x [n, h, w, c]` with `weight [out, rows, columns, c / groups]` and, if any, `bias [out]`.
 pub fn reference(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, window: &Window, groups: usize) -> Tensor {
@@ -45,10 +46,34 @@ fn sizes(x: &Tensor) -> [usize; 4] {
     x.shape().try_into().expect("shapes were checked")
 }
 
+/// The int8 form: dense, depthwise, or for other groups a dense one whose weights across groups are zero.
+///
+/// # Errors
+/// If the weight is not a parameter.
+pub fn lower(site: &Site<'_>, window: &Window, groups: usize) -> Lowered {
+    let weight = site.need_param(1, "weight")?;
+    let [out, rows, columns, depth] = sizes(weight);
+    let bias = site.param(2).map_or_else(|| vec![0.0; out], |b| b.data().to_vec());
+    let (window, clamp) = (*window, site.clamp());
+    if groups > 1 && depth == 1 {
+        return Ok(QuantOp::Depthwise { window, weights: site.weights(weight.data(), &bias), clamp });
+    }
+    if groups == 1 {
+        return Ok(QuantOp::Conv2d { window, weights: site.weights(weight.data(), &bias), clamp });
+    }
+    let mut dense = vec![0.0; out * rows * columns * depth * groups];
+    for (i, tap) in weight.data().chunks_exact(depth).enumerate() {
+        let group = i / (rows * columns) / (out / groups);
+        dense[(i * groups + group) * depth..][..depth].copy_from_slice(tap);
+    }
+    Ok(QuantOp::Conv2d { window, weights: site.weights(&dense, &bias), clamp })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Pads;
+    use crate::graph::{Graph, Op, Pads};
+    use crate::quantize::Affine;
 
     fn counting(shape: impl Into<Vec<usize>>) -> Tensor {
         let shape = shape.into();
@@ -77,5 +102,29 @@ mod tests {
         let bias = Tensor::new([2], vec![0.5, -0.5]);
         let y = reference(&counting([1, 1, 2, 2]), &weight, Some(&bias), &Window::square(1, 1, 0), 2);
         assert_eq!(y, Tensor::new([1, 1, 2, 2], vec![2.5, 5.5, 6.5, 11.5]));
+    }
+
+    #[test]
+    fn groups_become_depthwise_or_dense_with_zeros() {
+        let unit = Affine { scale: 1.0, zero_point: 0 };
+        let mut graph = Graph::new("g");
+        let x = graph.input("x", [1, 1, 1, 4]);
+        let window = Window::square(1, 1, 0);
+        let rows: [(usize, &[f32], &[i8]); 3] = [
+            (4, &[1.0, 2.0, 3.0, 4.0], &[127, 127, 127, 127]),
+            (2, &[1.0, 2.0, 3.0, 4.0], &[64, 127, 0, 0, 0, 0, 95, 127]),
+            (1, &[1.0, 0.0, -1.0, 0.5], &[127, 0, -127, 64]),
+        ];
+        for (groups, values, expected) in rows {
+            let op = Op::Conv2d { window, groups };
+            let out = values.len() * groups / 4;
+            let w = graph.add_param("w", Tensor::new([out, 1, 1, 4 / groups], values.to_vec()));
+            graph.add("conv", op, &[x, w]).unwrap();
+            let node = graph.nodes.last().unwrap();
+            let site = Site { graph: &graph, node, inputs: &[unit], output: unit, then: &[] };
+            let op = lower(&site, &window, groups).unwrap();
+            assert_eq!(op.weights().unwrap().data, expected, "{groups} groups");
+            assert_eq!(matches!(op, QuantOp::Depthwise { .. }), groups == 4);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Walks over tensors of any rank, and the operators that only move elements: reshape, transpose, slice.
 
 use crate::graph::Tensor;
+use crate::quantize::{Lowered, QuantOp, QuantizeError, Site, image_axis};
 
 /// The distance in memory between neighbours along each axis of a dense tensor.
 pub fn strides(shape: &[usize]) -> Vec<usize> {
@@ -47,9 +48,75 @@ pub fn slice(x: &Tensor, axis: usize, start: usize, step: usize, len: usize) -> 
     })
 }
 
+/// What an operator of two operands combines a computed tensor with.
+pub enum Operand {
+    /// One constant.
+    Scalar(f32),
+    /// One constant for each channel.
+    Channels(Vec<f32>),
+    /// Another computed tensor.
+    Tensor,
+}
+
+/// The second operand of an int8 sum or product.
+///
+/// # Errors
+/// If the shapes differ in more than a single pixel that stands for all.
+pub fn operand(site: &Site<'_>) -> Result<Operand, QuantizeError> {
+    let out = site.output_shape();
+    let channels = out.last().copied().unwrap_or(1);
+    if let Some(i) = (0..2).find(|&i| site.param(i).is_some()) {
+        let constant = site.need_param(i, "operand")?;
+        if site.shape(1 - i) == out && constant.len() == 1 {
+            return Ok(Operand::Scalar(constant.data()[0]));
+        }
+        if site.shape(1 - i) == out && constant.len() == channels && constant.shape().last() == Some(&channels) {
+            return Ok(Operand::Channels(constant.data().to_vec()));
+        }
+        let problem = format!("a constant of shape {:?} meets a tensor of shape {out:?}", constant.shape());
+        return Err(site.unsupported(problem, "use one constant, or one for each channel"));
+    }
+    let stands_for_all =
+        |shape: &[usize]| shape.last() == Some(&channels) && shape.iter().product::<usize>() == channels;
+    let (a, b) = (site.shape(0), site.shape(1));
+    if (a == out && (b == out || stands_for_all(b))) || (b == out && stands_for_all(a)) {
+        return Ok(Operand::Tensor);
+    }
+    let problem = format!("tensors of shapes {a:?} and {b:?} are repeated along some axes");
+    Err(site.unsupported(problem, "use equal shapes, or one pixel against an image"))
+}
+
+/// The int8 form of a reordering of axes: nothing, as long as no two axes larger than 1 change places.
+///
+/// # Errors
+/// If bytes would move.
+pub fn lower_transpose(site: &Site<'_>, perm: &[usize]) -> Lowered {
+    let long: Vec<usize> = perm.iter().copied().filter(|&axis| site.shape(0)[axis] > 1).collect();
+    if long.is_sorted() {
+        return Ok(QuantOp::Reshape);
+    }
+    let problem = format!("{perm:?} moves the data of a tensor of shape {:?}", site.shape(0));
+    Err(site.unsupported(problem, "let the network work on channels-last tensors, or move the transpose to its input"))
+}
+
+/// The int8 form of a slice.
+///
+/// # Errors
+/// If it takes a part of the batch.
+pub fn lower_slice(site: &Site<'_>, axis: usize, start: usize, step: usize) -> Lowered {
+    let (mut starts, mut steps) = ([0; 3], [1; 3]);
+    let Some(image) = image_axis(axis, site.output_shape().len()) else {
+        return Err(site.unsupported("it takes a part of the batch", "slice rows, columns or channels"));
+    };
+    (starts[image], steps[image]) = (start, step);
+    Ok(QuantOp::Slice { start: starts, step: steps })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::{Graph, Op};
+    use crate::quantize::Affine;
 
     #[test]
     fn indices_run_in_memory_order() {
@@ -64,5 +131,31 @@ mod tests {
         let x = Tensor::new([2, 4], (0..8).map(|v| v as f32).collect());
         assert_eq!(slice(&x, 1, 1, 2, 2), Tensor::new([2, 2], vec![1.0, 3.0, 5.0, 7.0]));
         assert_eq!(slice(&x, 0, 1, 1, 1), Tensor::new([1, 4], vec![4.0, 5.0, 6.0, 7.0]));
+    }
+
+    #[test]
+    fn transposes_are_views_and_slices_stay_in_one_sample() {
+        let unit = Affine { scale: 1.0, zero_point: 0 };
+        let mut graph = Graph::new("g");
+        let x = graph.input("x", [1, 4, 1, 3]);
+        let slice = |axis| Op::Slice { axis, start: 0, step: 2, len: 1 };
+        let found = QuantOp::Slice { start: [0; 3], step: [2, 1, 1] };
+        let rows = [
+            (Op::Transpose(vec![0, 2, 1, 3]), Some(QuantOp::Reshape)),
+            (Op::Transpose(vec![0, 3, 2, 1]), None),
+            (slice(1), Some(found)),
+            (slice(0), None),
+        ];
+        for (op, expected) in rows {
+            graph.add("n", op, &[x]).unwrap();
+            let node = graph.nodes.last().unwrap();
+            let site = Site { graph: &graph, node, inputs: &[unit], output: unit, then: &[] };
+            let lowered = match &node.op {
+                Op::Transpose(perm) => lower_transpose(&site, perm),
+                Op::Slice { axis, start, step, .. } => lower_slice(&site, *axis, *start, *step),
+                _ => unreachable!(),
+            };
+            assert_eq!(lowered.ok(), expected, "{:?}", node.op);
+        }
     }
 }

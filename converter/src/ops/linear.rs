@@ -1,6 +1,7 @@
 //! Fully connected layer on the last axis.
 
 use crate::graph::Tensor;
+use crate::quantize::{Lowered, QuantOp, Site};
 
 /// `x [.., in]` times `weight [out, in]` transposed, plus, if any, `bias [out]`.
 pub fn reference(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
@@ -18,6 +19,16 @@ pub fn reference(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         }
     }
     Tensor::new(shape, data)
+}
+
+/// The int8 form.
+///
+/// # Errors
+/// If the weight is not a parameter.
+pub fn lower(site: &Site<'_>) -> Lowered {
+    let weight = site.need_param(1, "weight")?;
+    let bias = site.param(2).map_or_else(|| vec![0.0; weight.shape()[0]], |b| b.data().to_vec());
+    Ok(QuantOp::Linear { weights: site.weights(weight.data(), &bias), clamp: site.clamp() })
 }
 
 #[cfg(test)]

@@ -1,15 +1,23 @@
 //! Functions of one value; in int8 each is a table of 256 bytes.
 
 use crate::graph::{Tensor, Unary};
+use crate::quantize::{QuantOp, Site};
 
 /// `f` of every element.
 pub fn reference(x: &Tensor, f: Unary) -> Tensor {
     Tensor::new(x.shape(), x.data().iter().map(|&v| f.apply(v)).collect())
 }
 
+/// The int8 form: a table.
+pub fn lower(site: &Site<'_>, f: Unary) -> QuantOp {
+    site.table(|x| f.apply(x))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::{Graph, Op};
+    use crate::quantize::Affine;
 
     #[test]
     fn functions_have_their_known_values() {
@@ -26,6 +34,20 @@ mod tests {
         for (f, x, y) in rows {
             let found = reference(&Tensor::scalar(x), f).data()[0];
             assert!((found - y).abs() < 1e-6, "{f:?} of {x} is {found}, not {y}");
+        }
+    }
+
+    #[test]
+    fn tables_hold_the_whole_chain_of_functions() {
+        let mut graph = Graph::new("g");
+        let x = graph.input("x", [1, 1]);
+        graph.add("leaky", Op::Unary(Unary::LeakyRelu { alpha: 0.5 }), &[x]).unwrap();
+        let (a, b) = (Affine { scale: 0.5, zero_point: 0 }, Affine { scale: 0.25, zero_point: -10 });
+        let then = [Unary::Clip { min: -1.0, max: 2.0 }];
+        let site = Site { graph: &graph, node: &graph.nodes[0], inputs: &[a], output: b, then: &then };
+        let QuantOp::Lut { table } = lower(&site, Unary::LeakyRelu { alpha: 0.5 }) else { unreachable!() };
+        for (q, expected) in [(0i8, -10), (3, -4), (4, -2), (100, -2), (-2, -12), (-4, -14), (-128, -14)] {
+            assert_eq!(table[usize::from(q as u8)], expected, "{q}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::layout::{broadcast_at, from_fn};
 use crate::graph::Tensor;
+use crate::quantize::{Lowered, QuantOp, Site};
 
 /// `a [.., m, k]` times `b [.., k, n]`, the leading axes broadcast, giving `shape`.
 pub fn reference(a: &Tensor, b: &Tensor, shape: &[usize]) -> Tensor {
@@ -16,6 +17,20 @@ pub fn reference(a: &Tensor, b: &Tensor, shape: &[usize]) -> Tensor {
         };
         (0..depth).map(term).sum::<f64>() as f32
     })
+}
+
+/// The int8 form: a fully connected layer, if the right-hand side is a matrix of constants.
+///
+/// # Errors
+/// For a product of two computed tensors.
+pub fn lower(site: &Site<'_>) -> Lowered {
+    let weight = site.need_param(1, "right-hand side")?;
+    let &[_, columns] = weight.shape() else {
+        let problem = format!("its right-hand side has shape {:?}", weight.shape());
+        return Err(site.unsupported(problem, "use a right-hand side of two axes"));
+    };
+    let weights = site.weights(weight.transpose(&[1, 0]).data(), &vec![0.0; columns]);
+    Ok(QuantOp::Linear { weights, clamp: site.clamp() })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::layout::{broadcast_at, from_fn};
 use crate::graph::Tensor;
+use crate::quantize::{Lowered, QuantOp, Site, image_axis};
 
 /// `x` with `(before, after)` elements of `value` added on each axis.
 pub fn reference(x: &Tensor, pads: &[(usize, usize)], value: f32) -> Tensor {
@@ -15,6 +16,21 @@ pub fn reference(x: &Tensor, pads: &[(usize, usize)], value: f32) -> Tensor {
             .collect();
         inner.map_or(value, |index| broadcast_at(x, &index))
     })
+}
+
+/// The int8 form.
+///
+/// # Errors
+/// If the batch is padded.
+pub fn lower(site: &Site<'_>, pads: &[(usize, usize)], value: f32) -> Lowered {
+    let mut image = [(0, 0); 3];
+    for (axis, &sides) in pads.iter().enumerate().filter(|(_, sides)| **sides != (0, 0)) {
+        match image_axis(axis, pads.len()) {
+            Some(axis) => image[axis] = sides,
+            None => return Err(site.unsupported("it pads the batch", "pad rows, columns or channels")),
+        }
+    }
+    Ok(QuantOp::Pad { pads: image, value: site.output.quantize(value) })
 }
 
 #[cfg(test)]

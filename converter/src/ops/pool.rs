@@ -2,6 +2,7 @@
 
 use super::conv2d::tap;
 use crate::graph::{Tensor, Window};
+use crate::quantize::{QuantOp, Site};
 
 /// Largest value under the window; padding never wins.
 pub fn max(x: &Tensor, window: &Window) -> Tensor {
@@ -50,6 +51,22 @@ fn pool(x: &Tensor, window: &Window, f: impl Fn(&[Option<f32>]) -> f32) -> Tenso
 
 fn sizes(x: &Tensor) -> [usize; 4] {
     x.shape().try_into().expect("shapes were checked")
+}
+
+/// The int8 form of a max pool.
+pub fn lower_max(window: &Window) -> QuantOp {
+    QuantOp::MaxPool { window: *window }
+}
+
+/// The int8 form of a mean under a window.
+pub fn lower_average(site: &Site<'_>, window: &Window, count_pad: bool) -> QuantOp {
+    QuantOp::AvgPool { window: *window, count_pad, clamp: site.clamp() }
+}
+
+/// The int8 form of a mean over the whole image.
+pub fn lower_global(site: &Site<'_>) -> QuantOp {
+    let &[_, h, w, _] = site.shape(0) else { unreachable!("shapes were checked") };
+    lower_average(site, &Window { kernel: [h, w], ..Window::square(1, 1, 0) }, true)
 }
 
 #[cfg(test)]

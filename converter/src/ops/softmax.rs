@@ -1,6 +1,7 @@
 //! Exponentials that sum to one along an axis.
 
 use crate::graph::Tensor;
+use crate::quantize::{Affine, Lowered, QuantOp, Site};
 
 /// `exp(x) / sum(exp(x))` along `axis`.
 pub fn reference(x: &Tensor, axis: usize) -> Tensor {
@@ -17,6 +18,21 @@ pub fn reference(x: &Tensor, axis: usize) -> Tensor {
         }
     }
     y
+}
+
+/// The mapping of every int8 softmax's output: `0..=1` in steps of 1/256.
+pub const OUTPUT: Affine = Affine { scale: 1.0 / 256.0, zero_point: -128 };
+
+/// The int8 form.
+///
+/// # Errors
+/// If the axis is not the last.
+pub fn lower(site: &Site<'_>, axis: usize) -> Lowered {
+    if site.shape(0)[axis + 1..].iter().all(|&n| n == 1) {
+        return Ok(QuantOp::Softmax);
+    }
+    let problem = format!("it normalizes axis {axis} of a tensor of shape {:?}", site.shape(0));
+    Err(site.unsupported(problem, "take the softmax along the channels, which are the last axis"))
 }
 
 #[cfg(test)]

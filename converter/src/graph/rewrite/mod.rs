@@ -80,4 +80,4 @@ pub fn run(graph: &mut Graph, rules: &[Rule]) {
 }
 
 #[cfg(test)]
-pub(crate) mod testing;
+mod testing;

@@ -1,7 +1,6 @@
 //! Running a graph forward, a few items at a time through all layers, so that activations stay in the cache.
 
 use super::ExecError;
-use super::buffer::Buffer;
 use super::layer::{Inputs, Place, Scratch};
 use super::program::{Step, fold_constants, is_batched, steps};
 use super::threads::Threads;
@@ -40,7 +39,7 @@ struct Plan {
 /// The buffers of one thread.
 #[derive(Default)]
 struct Worker {
-    buffers: Vec<Buffer>,
+    buffers: Vec<Vec<f32>>,
     scratch: Scratch,
 }
 
@@ -89,10 +88,18 @@ impl Infer {
     /// # Errors
     /// If the graph has not one input, the shape does not fit, or a tap is not a value of the graph.
     pub fn run_taps(&mut self, input: &Tensor, taps: &[ValueId]) -> Result<Vec<Tensor>, ExecError> {
+        self.run_all_taps(&[input], taps)
+    }
+
+    /// The values of any nodes, for all inputs of the graph, in order, of one batch size.
+    ///
+    /// # Errors
+    /// If the number of inputs or a shape does not fit, or a tap is not a value of the graph.
+    pub fn run_all_taps(&mut self, inputs: &[&Tensor], taps: &[ValueId]) -> Result<Vec<Tensor>, ExecError> {
         if let Some(id) = taps.iter().find(|id| id.0 as usize >= self.graph.values.len()) {
             return Err(ExecError::Input { expected: "a value of the graph".to_owned(), found: format!("{id:?}") });
         }
-        self.execute(1, &[input], taps)
+        self.execute(1, inputs, taps)
     }
 
     fn execute(&mut self, which: usize, inputs: &[&Tensor], wanted: &[ValueId]) -> Result<Vec<Tensor>, ExecError> {
@@ -229,9 +236,11 @@ impl Plan {
     fn run_job(&self, inputs: &[&Tensor], job: &mut Job<'_>, worker: &mut Worker) {
         let n = job.n;
         let Worker { buffers, scratch } = worker;
-        buffers.resize_with(buffers.len().max(self.slots.len()), Buffer::default);
+        buffers.resize_with(buffers.len().max(self.slots.len()), Vec::new);
         for (buffer, len) in buffers.iter_mut().zip(&self.slots) {
-            buffer.grow(len * n);
+            if buffer.len() < len * n {
+                buffer.resize(len * n, 0.0);
+            }
         }
         for (input, place) in inputs.iter().zip(&self.inputs) {
             let items = &input.data()[job.first * place.len..][..n * place.len];
@@ -268,6 +277,6 @@ impl Slots {
             }
         };
         self.lens[slot] = self.lens[slot].max(len);
-        Place { slot, len, local: false }
+        Place { slot, len }
     }
 }

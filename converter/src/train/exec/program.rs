@@ -1,7 +1,6 @@
 //! From a graph to a list of layers on items: constants folded, shapes of one item, what depends on the batch.
 
 use super::ExecError;
-use super::buffer::Buffer;
 use super::layer::{Inputs, Layer, Place, Scratch, Site, build};
 use crate::graph::{Graph, Op, Source, Tensor, ValueId};
 use std::sync::Arc;
@@ -70,10 +69,8 @@ fn evaluate(graph: &Graph, index: usize) -> Result<Tensor, ExecError> {
             layer.prepare(operand, tensor.data());
             places.push(None);
         } else {
-            places.push(Some(Place { slot: buffers.len(), len: tensor.len(), local: false }));
-            let mut buffer = Buffer::default();
-            buffer.grow(tensor.len()).copy_from_slice(tensor.data());
-            buffers.push(buffer);
+            places.push(Some(Place { slot: buffers.len(), len: tensor.len() }));
+            buffers.push(tensor.data().to_vec());
         }
     }
     let shape = graph.shape(node.output);

@@ -1,0 +1,49 @@
+//! What can keep an int8 graph from becoming a model file.
+
+use crate::quantize::QuantizeError;
+use limbeck_runtime::SessionError;
+use limbeck_runtime::format::emit::EmitError;
+
+/// Why a model file could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// A layer's integers are out of the contract's range.
+    #[error(transparent)]
+    Layer(#[from] QuantizeError),
+    /// An operator's integers are out of the contract's range.
+    #[error("node `{node}`: {problem}; calibrate with samples that excite this node")]
+    Range {
+        /// Name of the node.
+        node: String,
+        /// What is out of range.
+        problem: String,
+    },
+    /// A label that would become two.
+    #[error("the label {label:?} has a line break; labels are stored one a line")]
+    Label {
+        /// The label.
+        label: String,
+    },
+    /// More tensors than a file can number.
+    #[error("the graph has {count} tensors, a model file at most 65,535")]
+    TooManyTensors {
+        /// How many.
+        count: usize,
+    },
+    /// Mean and standard deviation do not fit the image.
+    #[error("input `{input}` has {channels} channels, but mean and standard deviation were given for {given:?}")]
+    Channels {
+        /// Name of the input.
+        input: String,
+        /// Its channels.
+        channels: usize,
+        /// Lengths of mean and standard deviation.
+        given: [usize; 2],
+    },
+    /// The format has no room for it, or its own check refuses it.
+    #[error("the model file: {0}")]
+    Emit(#[from] EmitError),
+    /// The finished model does not run here.
+    #[error("the model file was made but does not run: {0}")]
+    Session(SessionError),
+}

@@ -1,0 +1,99 @@
+//! How far the int8 graph is from the float graph: over the outputs, and layer by layer.
+
+use super::calibrate::{Samples, run_float};
+use super::error::QuantizeError;
+use super::graph::{QuantGraph, TensorId};
+use super::int8::Int8;
+use super::lower::Origin;
+use crate::graph::{Graph, ValueId};
+use serde::{Deserialize, Serialize};
+
+/// Sums over numbers that two networks compute alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Distance {
+    signal: f64,
+    noise: f64,
+}
+
+impl Distance {
+    fn of(float: &[f32], int8: impl Iterator<Item = f32>) -> Self {
+        let mut sums = Distance::default();
+        for (&x, y) in float.iter().zip(int8) {
+            sums.signal += f64::from(x) * f64::from(x);
+            sums.noise += f64::from(y - x) * f64::from(y - x);
+        }
+        sums
+    }
+
+    fn add(&mut self, other: Distance) {
+        self.signal += other.signal;
+        self.noise += other.noise;
+    }
+
+    /// Sum of squared errors.
+    pub(super) fn noise(self) -> f64 {
+        self.noise
+    }
+
+    /// Power of the signal over power of the error, in decibels; `None` where there is no error.
+    pub(super) fn snr_db(self) -> Option<f64> {
+        (self.noise > 0.0).then(|| 10.0 * (self.signal / self.noise).log10())
+    }
+}
+
+/// How far a layer's int8 output is from the float one, all errors of the layers before it included.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerError {
+    /// Name of the tensor.
+    pub tensor: String,
+    /// Name of the operator that makes it.
+    pub op: String,
+    /// Signal over noise in decibels; absent where there is no error at all.
+    pub snr_db: Option<f64>,
+}
+
+/// Signal over noise of the outputs, and of every tensor that an operator makes, in execution order.
+pub(super) type Errors = (Distance, Vec<LayerError>);
+
+/// Compares an int8 graph with `reference`, the float graph whose values of the same names it stands for.
+///
+/// # Errors
+/// If one of the graphs does not run.
+pub(super) fn compare(reference: &Graph, origin: &Origin, samples: &Samples) -> Result<Errors, QuantizeError> {
+    let graph = &origin.graph;
+    let int8 = Int8::new(graph)?;
+    let made: Vec<TensorId> = graph.nodes.iter().map(|n| n.output).collect();
+    let taps: Vec<ValueId> = made.iter().map(|t| origin.values[t.index()]).collect();
+    let mut sums = vec![Distance::default(); graph.tensors.len()];
+    run_float(reference, samples, &taps, |start, tensors| {
+        let batch = tensors.first().map_or(0, |t| t.shape()[0]);
+        let found = int8.run(samples, start..start + batch, |i, tensor, bytes| {
+            let k = made.iter().position(|&t| t == tensor)?;
+            let size = bytes.len();
+            let float = tensors[k].data().get((i - start) * size..)?.get(..size)?;
+            let affine = graph.tensor(tensor).affine;
+            Some((tensor, Distance::of(float, bytes.iter().map(|&q| affine.dequantize(q)))))
+        })?;
+        // Sample by sample, so that the sums do not depend on the number of threads.
+        for (tensor, distance) in found.into_iter().flatten() {
+            sums[tensor.index()].add(distance);
+        }
+        Ok(())
+    })?;
+    let mut total = Distance::default();
+    for &id in &graph.outputs {
+        total.add(sums[source(graph, id).index()]);
+    }
+    let layers = graph.nodes.iter().filter(|n| sums[n.output.index()] != Distance::default()).map(|node| LayerError {
+        tensor: graph.tensor(node.output).name.clone(),
+        op: node.op.name().to_owned(),
+        snr_db: sums[node.output.index()].snr_db(),
+    });
+    Ok((total, layers.collect()))
+}
+
+/// The tensor that a view shows.
+fn source(graph: &QuantGraph, id: TensorId) -> TensorId {
+    let view = graph.nodes.iter().find(|n| n.output == id && n.op == super::graph::QuantOp::Reshape);
+    view.map_or(id, |n| source(graph, n.inputs[0]))
+}

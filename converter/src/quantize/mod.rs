@@ -1,0 +1,253 @@
+//! The stage from a float graph to an int8 graph: calibrates, chooses scales, lowers, proves, measures.
+//!
+//! Static int8: weights symmetric with one scale for each output channel, activations with one scale and zero point for each
+//! tensor. What might help (equalization, bias correction) is tried, and kept only where the outputs on the calibration
+//! samples come closer to the float graph's.
+
+mod artifact;
+mod bias;
+mod calibrate;
+mod equalize;
+mod error;
+mod graph;
+mod int8;
+mod lower;
+mod mapping;
+mod measure;
+mod observer;
+mod proof;
+mod scheme;
+mod site;
+mod steps;
+
+pub use calibrate::Samples;
+pub use error::QuantizeError;
+pub use graph::{Clamp, QuantGraph, QuantNode, QuantOp, QuantTensor, TensorId};
+pub use lower::fixed_points;
+pub use measure::LayerError;
+pub use observer::Calibrator;
+pub use proof::{Bounds, fold_bias};
+pub use scheme::{Affine, FixedPoint, Weights};
+pub use site::{Lowered, Site, image_axis};
+
+use crate::graph::rewrite::canonicalize;
+use crate::graph::{Graph, ValueId};
+use calibrate::Calibration;
+use lower::{Origin, lower};
+use mapping::{Mapping, Rules};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use steps::{Step, check_finite, steps};
+
+/// How to quantize.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuantSettings {
+    /// Samples used, taken evenly from those given.
+    pub samples: usize,
+    /// Ways to choose a tensor's range; the best by measured error is taken.
+    pub calibrators: Vec<Calibrator>,
+    /// Share of values that the calibrator `percentile` keeps, in percent.
+    pub percentile: f64,
+    /// Whether to try cross-layer equalization.
+    pub equalize: bool,
+    /// Whether to try bias correction.
+    pub bias_correction: bool,
+    /// Scale and zero point of the inputs; calibrated if absent.
+    pub input: Option<Affine>,
+}
+
+impl Default for QuantSettings {
+    fn default() -> Self {
+        QuantSettings {
+            samples: 512,
+            calibrators: Calibrator::ALL.to_vec(),
+            percentile: 99.99,
+            equalize: true,
+            bias_correction: true,
+            input: None,
+        }
+    }
+}
+
+impl QuantSettings {
+    fn check(&self) -> Result<(), QuantizeError> {
+        let wrong = |name, problem: String| Err(QuantizeError::Setting { name, problem });
+        if self.samples == 0 {
+            return wrong("samples", "0; at least 1 is needed".into());
+        }
+        if self.calibrators.is_empty() {
+            let names = Calibrator::ALL.map(Calibrator::name).join(", ");
+            return wrong("calibrators", format!("the list is empty; known are {names}"));
+        }
+        if !(50.0..=100.0).contains(&self.percentile) {
+            return wrong("percentile", format!("{} is not from 50 to 100", self.percentile));
+        }
+        match self.input {
+            Some(Affine { scale, .. }) if !scale.is_normal() || scale < 0.0 => {
+                wrong("input", format!("a scale of {scale} is not a positive number"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A way of quantizing that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// What was added to the best so far.
+    pub name: String,
+    /// Signal over noise of the outputs in decibels; absent where there is no error at all.
+    pub snr_db: Option<f64>,
+    /// Whether it was kept.
+    pub kept: bool,
+}
+
+/// The mapping of one tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TensorReport {
+    /// Its name.
+    pub name: String,
+    /// Scale and zero point.
+    pub affine: Affine,
+    /// Who chose them; absent if they were fixed.
+    pub calibrator: Option<Calibrator>,
+}
+
+/// What the quantizer did and measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuantReport {
+    /// Samples used.
+    pub samples: usize,
+    /// What was tried.
+    pub trials: Vec<Trial>,
+    /// Signal over noise of the outputs in decibels; absent where there is no error at all.
+    pub snr_db: Option<f64>,
+    /// Every tensor's mapping.
+    pub tensors: Vec<TensorReport>,
+    /// Every layer's error, in execution order.
+    pub layers: Vec<LayerError>,
+}
+
+/// Makes a float graph int8.
+///
+/// # Errors
+/// Names the node, tensor or setting that stands in the way, and the remedy.
+pub fn quantize(
+    graph: &Graph,
+    samples: &Samples,
+    settings: &QuantSettings,
+) -> Result<(QuantGraph, QuantReport), QuantizeError> {
+    settings.check()?;
+    check_finite(graph)?;
+    let reference = canonicalize(graph.with_batch(1)?);
+    let samples = samples.thin(settings.samples);
+    let mut best = Candidate::new(reference.clone(), reference, &samples, settings)?;
+    let mut trials = vec![Trial { name: "rounded".into(), snr_db: best.snr_db(), kept: true }];
+    let mut consider = |name: &str, ideal, float, best: &mut Candidate| -> Result<(), QuantizeError> {
+        let other = Candidate::new(ideal, float, &samples, settings)?;
+        let kept = other.noise() < best.noise();
+        trials.push(Trial { name: name.to_owned(), snr_db: other.snr_db(), kept });
+        if kept {
+            *best = other;
+        }
+        Ok(())
+    };
+    if settings.equalize {
+        let peaks = |id: ValueId| best.calibration.stats(id).map(|s| s.peaks.clone());
+        let (graph, pairs) = equalize::equalize(&best.float, peaks);
+        if pairs > 0 {
+            consider("equalized", graph.clone(), graph, &mut best)?;
+        }
+    }
+    if settings.bias_correction {
+        let graph = bias::correct(&best.float, &best.calibration);
+        consider("biases corrected", best.ideal.clone(), graph, &mut best)?;
+    }
+    let report = best.report(samples.len(), trials);
+    Ok((best.origin.graph, report))
+}
+
+/// A float graph, what it became, and how well.
+struct Candidate {
+    /// What the int8 graph should compute.
+    ideal: Graph,
+    /// What was rounded: the same values, except where mistakes were made on purpose to balance those of rounding.
+    float: Graph,
+    calibration: Calibration,
+    mapping: Mapping,
+    origin: Origin,
+    errors: measure::Errors,
+}
+
+impl Candidate {
+    fn new(
+        ideal: Graph,
+        float: Graph,
+        samples: &Samples,
+        settings: &QuantSettings,
+    ) -> Result<Candidate, QuantizeError> {
+        let steps = steps(&float);
+        let taps: Vec<ValueId> = float.inputs.iter().copied().chain(steps.iter().map(|s| s.output)).collect();
+        let calibration = Calibration::run(&float, samples, &taps)?;
+        let (mapping, origin) = lower_with(&float, &steps, &calibration, settings)?;
+        let errors = measure::compare(&ideal, &origin, samples)?;
+        Ok(Candidate { ideal, float, calibration, mapping, origin, errors })
+    }
+
+    fn snr_db(&self) -> Option<f64> {
+        self.errors.0.snr_db()
+    }
+
+    fn noise(&self) -> f64 {
+        self.errors.0.noise()
+    }
+
+    fn report(&self, samples: usize, trials: Vec<Trial>) -> QuantReport {
+        let tensors = self.mapping.iter().map(|(id, chosen)| TensorReport {
+            name: self.float.value(id).name.clone(),
+            affine: chosen.affine,
+            calibrator: chosen.calibrator,
+        });
+        QuantReport {
+            samples,
+            trials,
+            snr_db: self.snr_db(),
+            tensors: tensors.collect(),
+            layers: self.errors.1.clone(),
+        }
+    }
+}
+
+/// Rounds of coarser scales before giving up: each settles the operators that the former one disturbed.
+const ROUNDS: usize = 16;
+
+/// Chooses scales and lowers, with coarser scales where an operator's multipliers ask for them.
+fn lower_with(
+    graph: &Graph,
+    steps: &[Step],
+    calibration: &Calibration,
+    settings: &QuantSettings,
+) -> Result<(Mapping, Origin), QuantizeError> {
+    let mut floors = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        let rules = Rules {
+            calibrators: &settings.calibrators,
+            percentile: settings.percentile,
+            input: settings.input,
+            floors: &floors,
+        };
+        let mapping = Mapping::choose(graph, steps, calibration, &rules)?;
+        match lower(graph, steps, &mapping)? {
+            Ok(origin) => return Ok((mapping, origin)),
+            Err(coarser) => floors.extend(coarser),
+        }
+    }
+    let (&id, _) = floors.iter().next().unwrap_or((&ValueId(0), &0.0));
+    Err(QuantizeError::NoScale { tensor: graph.value(id).name.clone() })
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
