@@ -1,5 +1,7 @@
 //! Teachers: trained networks with what is needed to show them images.
 
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod safetensors;
 
 use crate::data::{Normalize, hex};

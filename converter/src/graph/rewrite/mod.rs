@@ -80,4 +80,4 @@ pub fn run(graph: &mut Graph, rules: &[Rule]) {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -6,6 +6,7 @@
 //!   taps; every phase is a dense product over the framed gradient of the output, its taps in reverse.
 //! * Gradient of the weight: a sum of outer products of output gradients and framed images, for each kernel row.
 
+use super::buffer::Buffer;
 use super::gemm::{Grid, Outer, Packed, Rows, Store, gather, outer};
 use super::layer::{Inputs, Layer, Point, Scratch, Site};
 use crate::graph::{Pair, Window};
@@ -63,15 +64,12 @@ impl Frame {
     }
 
     /// The framed image: the image itself if there is nothing round it.
-    fn put<'a>(&self, image: &'a [f32], [rows, columns, channels]: [usize; 3], buffer: &'a mut Vec<f32>) -> &'a [f32] {
+    fn put<'a>(&self, image: &'a [f32], [rows, columns, channels]: [usize; 3], buffer: &'a mut Buffer) -> &'a [f32] {
         if self.size == [rows, columns] {
             return image;
         }
         let len = self.len(channels);
-        if buffer.len() < len {
-            buffer.resize(len, 0.0);
-        }
-        let frame = &mut buffer[..len];
+        let frame = &mut buffer.grow(len)[..len];
         let width = self.size[1] * channels;
         let (left, used) = (self.before[1] * channels, columns * channels);
         let (top, rest) = frame.split_at_mut(self.before[0] * width);

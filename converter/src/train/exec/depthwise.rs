@@ -138,12 +138,12 @@ impl Layer for Depthwise {
             return super::passes::add_rows(at.dy, dw);
         }
         // The sums grow in the order of the layer's weights and are transposed once at the end.
-        scratch.image.clear();
-        scratch.image.resize(dw.len(), 0.0);
-        self.run(Product::Weights { dw: &mut scratch.image, x: at.x.get(0), dy: at.dy });
+        let sums = &mut scratch.image.grow(dw.len())[..dw.len()];
+        sums.fill(0.0);
+        self.run(Product::Weights { dw: sums, x: at.x.get(0), dy: at.dy });
         let out = self.output[2];
         let taps = dw.len() / out;
-        for (i, sum) in scratch.image.iter().enumerate() {
+        for (i, sum) in sums.iter().enumerate() {
             dw[i % out * taps + i / out] += sum;
         }
     }

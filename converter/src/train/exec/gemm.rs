@@ -7,6 +7,7 @@
 
 #![expect(clippy::needless_range_loop, reason = "constant ranges over arrays are unrolled into registers")]
 
+use super::buffer::Buffer;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Where the elements of a two-level sequence begin: `width` of them `step` apart, then the next line, `line` further.
@@ -62,7 +63,7 @@ impl WithSimd for Lanes {
 /// A matrix `[k, n]` in panels of a few vectors: all rows of the first columns, then all rows of the next.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Packed {
-    data: Vec<f32>,
+    data: Buffer,
     k: usize,
     n: usize,
 }
@@ -72,13 +73,14 @@ impl Packed {
     pub(super) fn fill(&mut self, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) {
         let lanes = Arch::new().dispatch(Lanes);
         (self.k, self.n) = (k, n);
-        self.data.clear();
-        self.data.reserve(k * n.next_multiple_of(lanes));
+        let mut data = self.data.grow(k * n.next_multiple_of(lanes)).iter_mut();
         let mut first = 0;
         for vectors in panels(n, lanes) {
             let columns = first..first + vectors * lanes;
             for row in 0..k {
-                self.data.extend(columns.clone().map(|column| if column < n { at(row, column) } else { 0.0 }));
+                for (column, to) in columns.clone().zip(&mut data) {
+                    *to = if column < n { at(row, column) } else { 0.0 };
+                }
             }
             first = columns.end;
         }
@@ -134,7 +136,7 @@ impl WithSimd for Gather<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let mut first = 0;
-        let mut packed = self.weights.data.as_slice();
+        let mut packed: &[f32] = &self.weights.data;
         for vectors in panels(self.weights.n, S::F32_LANES) {
             let (panel, rest) = packed.split_at(self.weights.k * vectors * S::F32_LANES);
             match (vectors, S::REGISTER_COUNT >= 32) {

@@ -1,6 +1,7 @@
 //! Running a graph forward, a few items at a time through all layers, so that activations stay in the cache.
 
 use super::ExecError;
+use super::buffer::Buffer;
 use super::layer::{Inputs, Place, Scratch};
 use super::program::{Step, fold_constants, is_batched, steps};
 use super::threads::Threads;
@@ -39,7 +40,7 @@ struct Plan {
 /// The buffers of one thread.
 #[derive(Default)]
 struct Worker {
-    buffers: Vec<Vec<f32>>,
+    buffers: Vec<Buffer>,
     scratch: Scratch,
 }
 
@@ -236,11 +237,9 @@ impl Plan {
     fn run_job(&self, inputs: &[&Tensor], job: &mut Job<'_>, worker: &mut Worker) {
         let n = job.n;
         let Worker { buffers, scratch } = worker;
-        buffers.resize_with(buffers.len().max(self.slots.len()), Vec::new);
+        buffers.resize_with(buffers.len().max(self.slots.len()), Buffer::default);
         for (buffer, len) in buffers.iter_mut().zip(&self.slots) {
-            if buffer.len() < len * n {
-                buffer.resize(len * n, 0.0);
-            }
+            buffer.grow(len * n);
         }
         for (input, place) in inputs.iter().zip(&self.inputs) {
             let items = &input.data()[job.first * place.len..][..n * place.len];
@@ -277,6 +276,6 @@ impl Slots {
             }
         };
         self.lens[slot] = self.lens[slot].max(len);
-        Place { slot, len }
+        Place { slot, len, local: false }
     }
 }

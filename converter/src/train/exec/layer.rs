@@ -4,6 +4,7 @@
 //! whole tensors, as one item). Its buffers hold `n` items one after another. Stored operands (weights, constants) are
 //! handed over by [`Layer::prepare`] whenever they change, in whatever order the layer's kernels like to read.
 
+use super::buffer::Buffer;
 use super::gemm::{Packed, Store};
 use super::{ExecError, conv, depthwise, eltwise, layout, linear, matmul, norm, pool, softmax};
 use crate::graph::{Graph, Node, Op, ValueId};
@@ -15,12 +16,22 @@ pub(super) struct Place {
     pub(super) slot: usize,
     /// Values in an item.
     pub(super) len: usize,
+    /// Whether the buffer holds only the items at hand.
+    pub(super) local: bool,
+}
+
+impl Place {
+    /// Where the values of `n` items are, the first of them being item `first`.
+    pub(super) fn range(self, first: usize, n: usize) -> std::ops::Range<usize> {
+        let first = if self.local { 0 } else { first };
+        first * self.len..(first + n) * self.len
+    }
 }
 
 /// The computed operands of a layer for the items at hand.
 #[derive(Clone, Copy)]
 pub(super) struct Inputs<'a> {
-    pub(super) buffers: &'a [Vec<f32>],
+    pub(super) buffers: &'a [Buffer],
     /// One for each operand; `None` if it is stored.
     pub(super) places: &'a [Option<Place>],
     /// First item.
@@ -33,7 +44,7 @@ impl<'a> Inputs<'a> {
     /// The items of a computed operand; nothing if it is stored or absent.
     pub(super) fn get(&self, operand: usize) -> &'a [f32] {
         match self.places.get(operand) {
-            Some(&Some(Place { slot, len })) => &self.buffers[slot][self.first * len..][..self.n * len],
+            Some(&Some(place)) => &self.buffers[place.slot][place.range(self.first, self.n)],
             _ => &[],
         }
     }
@@ -41,7 +52,7 @@ impl<'a> Inputs<'a> {
     /// One item of an operand; of a stored one `stored`, which is the same for all items.
     pub(super) fn item(&self, operand: usize, item: usize, stored: &'a [f32]) -> &'a [f32] {
         match self.places.get(operand) {
-            Some(&Some(Place { slot, len })) => &self.buffers[slot][(self.first + item) * len..][..len],
+            Some(&Some(Place { len, .. })) => &self.get(operand)[item * len..][..len],
             _ => stored,
         }
     }
@@ -63,7 +74,7 @@ pub(super) struct Point<'a> {
 /// Working memory of one thread, kept between layers so that none allocates.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    pub(super) image: Vec<f32>,
+    pub(super) image: Buffer,
     pub(super) packed: Packed,
 }
 

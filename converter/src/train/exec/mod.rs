@@ -4,6 +4,7 @@
 //! operators, forward and gradients side by side) on items of a batch. All heavy arithmetic is in two tiles (`gemm`),
 //! written once for every vector length.
 
+mod buffer;
 mod conv;
 mod depthwise;
 mod eltwise;

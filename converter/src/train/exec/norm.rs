@@ -100,6 +100,14 @@ impl Map<3, 3> for NormalizedGrad {
     }
 }
 
+impl Map<2, 5> for NormalizedGrad {
+    #[inline(always)]
+    fn at<S: Simd>(self, simd: S, [x, dy]: [S::f32s; 2], [a, b, c, scale, shift]: [S::f32s; 5]) -> S::f32s {
+        let y = simd.mul_add_f32s(x, scale, shift);
+        Map::<3, 3>::at(self, simd, [x, y, dy], [a, b, c])
+    }
+}
+
 /// Sums of `x` and of its squares about the center.
 #[derive(Clone, Copy)]
 struct Moments;
@@ -263,10 +271,14 @@ impl BatchNorm {
         [d_gamma, d_beta]
     }
 
-    /// Second pass backward: puts or adds the gradient of `x`.
+    /// Second pass backward: puts or adds the gradient of `x`. Without `y` (and a residual in it) that is computed again.
     pub(super) fn apply_grad(&self, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32], store: Store) {
         let function = NormalizedGrad(Passed { floor: floor(self.relu) });
-        map(function, [x, y, dy], [&self.a, &self.b, &self.c], dx, store);
+        if y.is_empty() {
+            map(function, [x, dy], [&self.a, &self.b, &self.c, &self.scale, &self.shift], dx, store);
+        } else {
+            map(function, [x, y, dy], [&self.a, &self.b, &self.c], dx, store);
+        }
     }
 
     /// The gradient of the residual, put or added: that behind the ReLU.

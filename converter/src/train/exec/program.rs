@@ -1,6 +1,7 @@
 //! From a graph to a list of layers on items: constants folded, shapes of one item, what depends on the batch.
 
 use super::ExecError;
+use super::buffer::Buffer;
 use super::layer::{Inputs, Layer, Place, Scratch, Site, build};
 use crate::graph::{Graph, Op, Source, Tensor, ValueId};
 use std::sync::Arc;
@@ -69,8 +70,10 @@ fn evaluate(graph: &Graph, index: usize) -> Result<Tensor, ExecError> {
             layer.prepare(operand, tensor.data());
             places.push(None);
         } else {
-            places.push(Some(Place { slot: buffers.len(), len: tensor.len() }));
-            buffers.push(tensor.data().to_vec());
+            places.push(Some(Place { slot: buffers.len(), len: tensor.len(), local: false }));
+            let mut buffer = Buffer::default();
+            buffer.grow(tensor.len()).copy_from_slice(tensor.data());
+            buffers.push(buffer);
         }
     }
     let shape = graph.shape(node.output);

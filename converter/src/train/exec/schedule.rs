@@ -60,30 +60,55 @@ pub(super) struct Schedule {
     pub(super) state: Vec<State>,
     pub(super) stages: Vec<Stage>,
     pub(super) phases: Vec<Phase>,
-    /// The values of an item, by value.
+    /// Where the values are, by value.
     pub(super) places: Vec<Place>,
+    /// Where their gradients are.
+    pub(super) grad_places: Vec<Place>,
 }
 
 impl Schedule {
     /// `graph` has a batch of one and no constants to fold.
     pub(super) fn new(graph: &Graph) -> Result<Schedule, ExecError> {
-        let places = (0..graph.values.len())
-            .map(|slot| Place { slot, len: graph.values[slot].shape.iter().product() })
-            .collect();
-        let mut schedule =
-            Schedule { params: Vec::new(), state: Vec::new(), stages: Vec::new(), phases: Vec::new(), places };
+        let len = |slot: usize| graph.values[slot].shape.iter().product();
+        let places: Vec<Place> =
+            (0..graph.values.len()).map(|slot| Place { slot, len: len(slot), local: false }).collect();
+        let mut schedule = Schedule {
+            params: Vec::new(),
+            state: Vec::new(),
+            stages: Vec::new(),
+            phases: Vec::new(),
+            grad_places: places.clone(),
+            places,
+        };
         for (node, step) in graph.nodes.iter().zip(steps(graph)?) {
             let stage = schedule.stage(graph, node, step);
             schedule.stages.push(stage);
         }
         schedule.fuse(graph);
+        schedule.cut();
+        schedule.localize(graph);
         for stage in &mut schedule.stages {
-            let place = |id: &ValueId| graph.param(*id).is_none().then(|| schedule.places[id.0 as usize]);
+            let stored = |id: &ValueId| graph.param(*id).is_some();
+            let place = |id: &ValueId| (!stored(id)).then(|| schedule.places[id.0 as usize]);
             stage.from = stage.inputs.iter().map(place).collect();
             stage.grads = vec![None; stage.inputs.len()];
         }
-        schedule.cut();
         Ok(schedule)
+    }
+
+    /// Where a stage's output is.
+    pub(super) fn place(&self, stage: &Stage) -> Place {
+        self.places[stage.output.0 as usize]
+    }
+
+    /// Where the gradient of a value is.
+    pub(super) fn grad_place(&self, id: ValueId) -> Place {
+        self.grad_places[id.0 as usize]
+    }
+
+    /// The most items that any phase takes together.
+    pub(super) fn largest_block(&self) -> usize {
+        self.phases.iter().map(|phase| phase.block).max().unwrap_or(1)
     }
 
     fn stage(&mut self, graph: &Graph, node: &Node, mut step: Step) -> Stage {
@@ -191,6 +216,31 @@ impl Schedule {
             let block = (BLOCK_VALUES / (2 * values).max(1)).clamp(1, 64);
             self.phases.push(Phase { begin, end, block });
             begin = end;
+        }
+    }
+
+    /// Finds the values and gradients that live within one phase, which need room for the items at hand only.
+    ///
+    /// The result of a normalization (without residual) counts as such if nothing but its own phase reads it: the
+    /// backward phase computes it again, which is cheaper than to fetch it from memory.
+    fn localize(&mut self, graph: &Graph) {
+        let phase_of = |stage: usize| self.phases.iter().position(|phase| (phase.begin..phase.end).contains(&stage));
+        for (index, stage) in self.stages.iter().enumerate().filter(|(_, stage)| !graph.outputs.contains(&stage.output))
+        {
+            let phase = phase_of(index);
+            let readers: Vec<usize> =
+                (0..self.stages.len()).filter(|&reader| self.stages[reader].inputs.contains(&stage.output)).collect();
+            let within =
+                |reader: &usize| matches!(self.stages[*reader].work, Work::Layer(_)) && phase_of(*reader) == phase;
+            let slot = stage.output.0 as usize;
+            match stage.work {
+                Work::Norm(_) => self.places[slot].local = stage.inputs.len() == 1 && readers.iter().all(within),
+                Work::Layer(_) => {
+                    // A normalization gives its operands their gradients in the phase that it ends.
+                    let ends = |reader: &usize| phase.is_some_and(|phase| self.phases[phase].end == *reader);
+                    self.grad_places[slot].local = readers.iter().all(|reader| within(reader) || ends(reader));
+                }
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! A part of a batch with all buffers that a thread needs to run it forward and backward.
 
-use super::layer::{Inputs, Place, Point, Scratch};
+use super::buffer::Buffer;
+use super::layer::{Inputs, Layer, Place, Point, Scratch};
 use super::norm::Sums;
-use super::schedule::{Norm, Phase, Stage, Work};
+use super::schedule::{Norm, Phase, Schedule, Stage, Work};
 
 /// Some items of the batch, with their values and gradients.
 #[derive(Default)]
@@ -12,9 +13,9 @@ pub(super) struct Shard {
     /// Number of items.
     pub(super) n: usize,
     /// Buffers by value.
-    pub(super) values: Vec<Vec<f32>>,
+    pub(super) values: Vec<Buffer>,
     /// Gradients by value.
-    pub(super) grads: Vec<Vec<f32>>,
+    pub(super) grads: Vec<Buffer>,
     /// Gradients by parameter, summed over the items; empty if not wanted.
     pub(super) param_grads: Vec<Vec<f32>>,
     /// Of the normalization between this phase and the next.
@@ -32,11 +33,16 @@ struct Block {
 impl Block {
     /// Their values of one place in a buffer.
     fn of(self, buffer: &[f32], place: Place) -> &[f32] {
-        &buffer[self.first * place.len..][..self.n * place.len]
+        &buffer[place.range(self.first, self.n)]
     }
 
     fn of_mut(self, buffer: &mut [f32], place: Place) -> &mut [f32] {
-        &mut buffer[self.first * place.len..][..self.n * place.len]
+        &mut buffer[place.range(self.first, self.n)]
+    }
+
+    /// The computed operands of a stage.
+    fn inputs<'a>(self, buffers: &'a [Buffer], stage: &'a Stage) -> Inputs<'a> {
+        Inputs { buffers, places: &stage.from, first: self.first, n: self.n }
     }
 }
 
@@ -47,49 +53,59 @@ impl Shard {
     }
 
     /// Runs a phase forward and counts for the normalization behind it.
-    pub(super) fn forward(&mut self, stages: &[Stage], places: &[Place], phase: Phase) {
-        let norm = stages.get(phase.end).and_then(Stage::norm);
+    pub(super) fn forward(&mut self, schedule: &Schedule, phase: Phase) {
+        let norm = schedule.stages.get(phase.end).and_then(Stage::norm);
         if let Some((norm, _)) = norm {
             self.sums.clear(norm.pass.channels);
         }
         for block in self.blocks(phase) {
-            for stage in &stages[phase.begin..phase.end] {
-                let place = places[stage.output.0 as usize];
-                let mut out = std::mem::take(&mut self.values[place.slot]);
-                let y = block.of_mut(&mut out, place);
-                let x = Inputs { buffers: &self.values, places: &stage.from, first: block.first, n: block.n };
-                match &stage.work {
-                    Work::Layer(layer) => layer.forward(block.n, x, y, &mut self.scratch),
-                    Work::Norm(norm) => norm.pass.apply(x.get(0), x.get(1), y),
-                }
-                self.values[place.slot] = out;
+            for stage in &schedule.stages[phase.begin..phase.end] {
+                self.run(stage, schedule.place(stage), block);
             }
             if let Some((norm, stage)) = norm {
-                let x = Inputs { buffers: &self.values, places: &stage.from, first: block.first, n: block.n };
-                norm.pass.count(block.n, x.get(0), &mut self.sums);
+                norm.pass.count(block.n, block.inputs(&self.values, stage).get(0), &mut self.sums);
             }
         }
     }
 
+    /// Computes a stage's output.
+    fn run(&mut self, stage: &Stage, place: Place, block: Block) {
+        let mut out = std::mem::take(&mut self.values[place.slot]);
+        let y = block.of_mut(&mut out, place);
+        let x = block.inputs(&self.values, stage);
+        match &stage.work {
+            Work::Layer(layer) => layer.forward(block.n, x, y, &mut self.scratch),
+            Work::Norm(norm) => norm.pass.apply(x.get(0), x.get(1), y),
+        }
+        self.values[place.slot] = out;
+    }
+
     /// Runs a phase backward and counts for the normalization that begins it.
-    pub(super) fn backward(&mut self, stages: &[Stage], places: &[Place], phase: Phase) {
-        let first = stages[phase.begin..phase.end].first();
-        if let Some((norm, _)) = first.and_then(Stage::norm) {
+    pub(super) fn backward(&mut self, schedule: &Schedule, phase: Phase) {
+        let stages = &schedule.stages[phase.begin..phase.end];
+        let behind = schedule.stages.get(phase.end).and_then(Stage::norm).filter(|(_, stage)| stage.reached);
+        let before = stages.first().and_then(Stage::norm);
+        if behind.is_none() && stages.iter().all(|stage| !stage.reached) {
+            return;
+        }
+        if let Some((norm, _)) = before {
             self.sums.clear(norm.pass.channels);
         }
         for block in self.blocks(phase) {
-            if let Some((norm, stage)) = stages.get(phase.end).and_then(Stage::norm).filter(|(_, stage)| stage.reached)
-            {
-                self.norm_backward(norm, stage, places, block);
+            if let Some((norm, stage)) = behind {
+                self.norm_backward(norm, stage, schedule, block);
             }
-            for stage in stages[phase.begin..phase.end].iter().rev().filter(|stage| stage.reached) {
+            if let Some((_, stage)) = before.filter(|(_, stage)| schedule.place(stage).local) {
+                self.run(stage, schedule.place(stage), block);
+            }
+            for stage in stages.iter().rev().filter(|stage| stage.reached) {
                 match &stage.work {
-                    Work::Layer(_) => self.layer_backward(stage, places, block),
+                    Work::Layer(layer) => self.layer_backward(layer.as_ref(), stage, schedule, block),
                     Work::Norm(norm) => {
-                        let place = places[stage.output.0 as usize];
-                        let x = Inputs { buffers: &self.values, places: &stage.from, first: block.first, n: block.n };
-                        let (y, dy) =
-                            (block.of(&self.values[place.slot], place), block.of(&self.grads[place.slot], place));
+                        let (place, grad_place) = (schedule.place(stage), schedule.grad_place(stage.output));
+                        let y = block.of(&self.values[place.slot], place);
+                        let dy = block.of(&self.grads[grad_place.slot], grad_place);
+                        let x = block.inputs(&self.values, stage);
                         norm.pass.count_grad(block.n, x.get(0), y, dy, &mut self.sums);
                     }
                 }
@@ -98,36 +114,39 @@ impl Shard {
     }
 
     /// The second pass of a normalization backward.
-    fn norm_backward(&mut self, norm: &Norm, stage: &Stage, places: &[Place], block: Block) {
-        let place = places[stage.output.0 as usize];
-        let gradient = std::mem::take(&mut self.grads[place.slot]);
-        let dy = block.of(&gradient, place);
-        let y = block.of(&self.values[place.slot], place);
-        for (operand, (store, from)) in stage.grads.iter().zip(&stage.from).enumerate() {
-            let (Some(store), Some(from)) = (*store, *from) else { continue };
-            let dx = block.of_mut(&mut self.grads[from.slot], from);
+    fn norm_backward(&mut self, norm: &Norm, stage: &Stage, schedule: &Schedule, block: Block) {
+        let (place, grad_place) = (schedule.place(stage), schedule.grad_place(stage.output));
+        let gradient = std::mem::take(&mut self.grads[grad_place.slot]);
+        let dy = block.of(&gradient, grad_place);
+        // A local result is gone, and stands in the input.
+        let y = if place.local { &[] } else { block.of(&self.values[place.slot], place) };
+        for (operand, (store, id)) in stage.grads.iter().zip(&stage.inputs).enumerate() {
+            let Some(store) = *store else { continue };
+            let to = schedule.grad_place(*id);
+            let dx = block.of_mut(&mut self.grads[to.slot], to);
             if operand == 0 {
-                norm.pass.apply_grad(block.of(&self.values[from.slot], from), y, dy, dx, store);
+                let x = block.inputs(&self.values, stage).get(0);
+                norm.pass.apply_grad(x, y, dy, dx, store);
             } else {
                 norm.pass.residual_grad(y, dy, dx, store);
             }
         }
-        self.grads[place.slot] = gradient;
+        self.grads[grad_place.slot] = gradient;
     }
 
-    fn layer_backward(&mut self, stage: &Stage, places: &[Place], block: Block) {
-        let Work::Layer(layer) = &stage.work else { return };
-        let place = places[stage.output.0 as usize];
-        let gradient = std::mem::take(&mut self.grads[place.slot]);
+    fn layer_backward(&mut self, layer: &dyn Layer, stage: &Stage, schedule: &Schedule, block: Block) {
+        let (place, grad_place) = (schedule.place(stage), schedule.grad_place(stage.output));
+        let gradient = std::mem::take(&mut self.grads[grad_place.slot]);
         let at = Point {
             n: block.n,
-            x: Inputs { buffers: &self.values, places: &stage.from, first: block.first, n: block.n },
+            x: block.inputs(&self.values, stage),
             y: block.of(&self.values[place.slot], place),
-            dy: block.of(&gradient, place),
+            dy: block.of(&gradient, grad_place),
         };
-        for (operand, (store, from)) in stage.grads.iter().zip(&stage.from).enumerate() {
-            if let (Some(store), Some(from)) = (*store, *from) {
-                let dx = block.of_mut(&mut self.grads[from.slot], from);
+        for (operand, (store, id)) in stage.grads.iter().zip(&stage.inputs).enumerate() {
+            if let Some(store) = *store {
+                let to = schedule.grad_place(*id);
+                let dx = block.of_mut(&mut self.grads[to.slot], to);
                 layer.input_grad(operand, at, dx, store, &mut self.scratch);
             }
         }
@@ -136,7 +155,7 @@ impl Shard {
                 layer.param_grad(operand, at, grad, &mut self.scratch);
             }
         }
-        self.grads[place.slot] = gradient;
+        self.grads[grad_place.slot] = gradient;
     }
 }
 

@@ -6,11 +6,12 @@
 //! phase ends where normalization needs sums over the whole batch.
 
 use super::ExecError;
+use super::buffer::Buffer;
 use super::gemm::Store;
 use super::layer::Place;
 use super::norm::Sums;
 use super::program::{fold_constants, is_batched};
-use super::schedule::{Phase, Schedule, Stage, Work};
+use super::schedule::{Schedule, Stage, Work};
 use super::shard::Shard;
 use super::threads::Threads;
 use crate::graph::{Graph, Source, Tensor, ValueId};
@@ -66,12 +67,7 @@ pub struct State {
 pub struct Trainable {
     graph: Graph,
     threads: Threads,
-    params: Vec<Param>,
-    state: Vec<State>,
-    stages: Vec<Stage>,
-    /// Where the values of an item are, and their gradients, by value.
-    places: Vec<Place>,
-    phases: Vec<Phase>,
+    schedule: Schedule,
     shards: Vec<Shard>,
     logits: Vec<f32>,
     logits_grad: Vec<f32>,
@@ -93,14 +89,9 @@ impl Trainable {
             return Err(fail("training needs the batch as first axis of every value; do not reorder or fix that axis"));
         }
         let graph = graph.with_batch(1)?;
-        let schedule = Schedule::new(&graph)?;
         Ok(Trainable {
             threads: Threads::new(threads)?,
-            params: schedule.params,
-            state: schedule.state,
-            stages: schedule.stages,
-            places: schedule.places,
-            phases: schedule.phases,
+            schedule: Schedule::new(&graph)?,
             shards: (0..SHARDS.max(threads)).map(|_| Shard::default()).collect(),
             logits: Vec::new(),
             logits_grad: Vec::new(),
@@ -110,22 +101,22 @@ impl Trainable {
 
     /// The parameters, in the order of the nodes that read them.
     pub fn params(&self) -> &[Param] {
-        &self.params
+        &self.schedule.params
     }
 
     /// The parameters, to be changed by an optimizer. Their sizes must stay.
     pub fn params_mut(&mut self) -> &mut [Param] {
-        &mut self.params
+        &mut self.schedule.params
     }
 
     /// Running statistics of normalizations.
     pub fn state(&self) -> &[State] {
-        &self.state
+        &self.schedule.state
     }
 
     /// Running statistics, to be restored from a checkpoint. Their sizes must stay.
     pub fn state_mut(&mut self) -> &mut [State] {
-        &mut self.state
+        &mut self.schedule.state
     }
 
     /// One forward and backward pass over `batch` items, normalization by the statistics of this batch.
@@ -141,7 +132,7 @@ impl Trainable {
         batch: usize,
         loss: impl FnOnce(&[f32], &mut [f32]) -> L,
     ) -> Result<L, ExecError> {
-        let item = self.places[self.graph.inputs[0].0 as usize].len;
+        let item = self.schedule.places[self.graph.inputs[0].0 as usize].len;
         if batch == 0 || input.len() != batch * item {
             let expected = format!("a batch of at least one item of {item} values each");
             return Err(ExecError::Input { expected, found: format!("{} values for {batch} items", input.len()) });
@@ -157,7 +148,12 @@ impl Trainable {
     /// The graph with the present weights and statistics.
     pub fn to_graph(&self) -> Graph {
         let mut graph = self.graph.clone();
-        let stored = self.params.iter().map(|p| (p.id, &p.value)).chain(self.state.iter().map(|s| (s.id, &s.value)));
+        let stored = self
+            .schedule
+            .params
+            .iter()
+            .map(|p| (p.id, &p.value))
+            .chain(self.schedule.state.iter().map(|s| (s.id, &s.value)));
         for (id, value) in stored {
             let shape = graph.shape(id).to_vec();
             graph.value_mut(id).source = Source::Param(Arc::new(Tensor::new(shape, value.clone())));
@@ -170,48 +166,50 @@ impl Trainable {
         let size = batch.div_ceil(self.shards.len());
         let depends = self.plan_grads();
         let input = self.graph.inputs[0];
+        let schedule = &self.schedule;
         for (index, shard) in self.shards.iter_mut().enumerate() {
             shard.first = (index * size).min(batch);
             shard.n = size.min(batch - shard.first);
-            shard.values.resize_with(self.places.len(), Vec::new);
-            shard.grads.resize_with(self.places.len(), Vec::new);
-            for id in self.stages.iter().map(|stage| stage.output).chain([input]) {
-                let Place { slot, len } = self.places[id.0 as usize];
-                grow(&mut shard.values[slot], shard.n * len);
-                if depends[slot] {
-                    grow(&mut shard.grads[slot], shard.n * len);
+            shard.values.resize_with(schedule.places.len(), Buffer::default);
+            shard.grads.resize_with(schedule.places.len(), Buffer::default);
+            let n = |place: Place| if place.local { shard.n.min(schedule.largest_block()) } else { shard.n };
+            for id in schedule.stages.iter().map(|stage| stage.output).chain([input]) {
+                let (place, grad_place) = (schedule.places[id.0 as usize], schedule.grad_place(id));
+                shard.values[place.slot].grow(n(place) * place.len);
+                if depends[place.slot] {
+                    shard.grads[place.slot].grow(n(grad_place) * place.len);
                 }
             }
-            shard.param_grads.resize_with(self.params.len(), Vec::new);
-            for (grad, param) in shard.param_grads.iter_mut().zip(&self.params) {
+            shard.param_grads.resize_with(self.schedule.params.len(), Vec::new);
+            for (grad, param) in shard.param_grads.iter_mut().zip(&self.schedule.params) {
                 grad.clear();
                 grad.resize(if param.trainable { param.value.len() } else { 0 }, 0.0);
             }
         }
-        for stage in &mut self.stages {
+        for stage in &mut self.schedule.stages {
             match &mut stage.work {
                 Work::Layer(layer) => {
                     for (operand, param) in stage.params.iter().enumerate() {
                         if let Some(param) = param {
-                            layer.prepare(operand, &self.params[*param].value);
+                            layer.prepare(operand, &self.schedule.params[*param].value);
                         }
                     }
                 }
-                Work::Norm(norm) => norm.pass.begin(&self.state[norm.mean].value),
+                Work::Norm(norm) => norm.pass.begin(&self.schedule.state[norm.mean].value),
             }
         }
     }
 
     /// Decides which operands get a gradient (those that some trainable parameter stands behind), and says which values.
     fn plan_grads(&mut self) -> Vec<bool> {
-        let mut depends = vec![false; self.places.len()];
-        for stage in &mut self.stages {
-            stage.trains = stage.params.iter().flatten().any(|&param| self.params[param].trainable);
+        let mut depends = vec![false; self.schedule.places.len()];
+        for stage in &mut self.schedule.stages {
+            stage.trains = stage.params.iter().flatten().any(|&param| self.schedule.params[param].trainable);
             depends[stage.output.0 as usize] = stage.trains || stage.inputs.iter().any(|id| depends[id.0 as usize]);
         }
-        let mut met = vec![false; self.places.len()];
+        let mut met = vec![false; self.schedule.places.len()];
         met[self.graph.outputs[0].0 as usize] = true;
-        for stage in self.stages.iter_mut().rev() {
+        for stage in self.schedule.stages.iter_mut().rev() {
             let output = stage.output.0 as usize;
             stage.reached = depends[output] && met[output];
             for (grad, id) in stage.grads.iter_mut().zip(&stage.inputs) {
@@ -224,30 +222,34 @@ impl Trainable {
     }
 
     fn forward(&mut self, input: &[f32]) {
-        let place = self.places[self.graph.inputs[0].0 as usize];
-        for (index, &phase) in self.phases.iter().enumerate() {
-            let (stages, places) = (&self.stages, &self.places);
+        let place = self.schedule.places[self.graph.inputs[0].0 as usize];
+        for (index, &phase) in self.schedule.phases.iter().enumerate() {
+            let schedule = &self.schedule;
             self.threads.each(&mut self.shards, |shard| {
                 if index == 0 {
                     let items = &input[shard.first * place.len..][..shard.n * place.len];
                     shard.values[place.slot][..items.len()].copy_from_slice(items);
                 }
-                shard.forward(stages, places, phase);
+                shard.forward(schedule, phase);
             });
-            if let Some(Stage { work: Work::Norm(norm), .. }) = self.stages.get_mut(phase.end) {
+            if let Some(Stage { work: Work::Norm(norm), .. }) = self.schedule.stages.get_mut(phase.end) {
                 let sums = merge(&self.shards, norm.pass.channels);
-                norm.pass.settle(&sums, &self.params[norm.gamma].value, &self.params[norm.beta].value);
-                follow(&mut self.state[norm.mean].value, &norm.pass.mean, 1.0);
+                norm.pass.settle(
+                    &sums,
+                    &self.schedule.params[norm.gamma].value,
+                    &self.schedule.params[norm.beta].value,
+                );
+                follow(&mut self.schedule.state[norm.mean].value, &norm.pass.mean, 1.0);
                 // The running variance is that of the population, of which the batch is a sample.
                 let unbiased = sums.count as f64 / (sums.count as f64 - 1.0).max(1.0);
-                follow(&mut self.state[norm.variance].value, &norm.pass.variance, unbiased);
+                follow(&mut self.schedule.state[norm.variance].value, &norm.pass.variance, unbiased);
             }
         }
     }
 
     /// Lets the loss see all outputs and gives each shard its part of their gradient.
     fn judge<L>(&mut self, batch: usize, loss: impl FnOnce(&[f32], &mut [f32]) -> L) -> L {
-        let Place { slot, len } = self.places[self.graph.outputs[0].0 as usize];
+        let Place { slot, len, .. } = self.schedule.places[self.graph.outputs[0].0 as usize];
         self.logits.clear();
         for shard in &self.shards {
             self.logits.extend_from_slice(&shard.values[slot][..shard.n * len]);
@@ -257,22 +259,22 @@ impl Trainable {
         let value = loss(&self.logits, &mut self.logits_grad);
         for shard in &mut self.shards {
             let items = &self.logits_grad[shard.first * len..][..shard.n * len];
-            grow(&mut shard.grads[slot], items.len());
-            shard.grads[slot][..items.len()].copy_from_slice(items);
+            shard.grads[slot].grow(items.len())[..items.len()].copy_from_slice(items);
         }
         value
     }
 
     fn backward(&mut self) {
-        for &phase in self.phases.iter().rev() {
-            let (stages, places) = (&self.stages, &self.places);
-            self.threads.each(&mut self.shards, |shard| shard.backward(stages, places, phase));
+        for &phase in self.schedule.phases.iter().rev() {
+            let schedule = &self.schedule;
+            self.threads.each(&mut self.shards, |shard| shard.backward(schedule, phase));
             if phase.begin == phase.end {
                 continue;
             }
-            if let Some(Stage { work: Work::Norm(norm), reached: true, .. }) = self.stages.get_mut(phase.begin) {
+            if let Some(Stage { work: Work::Norm(norm), reached: true, .. }) = self.schedule.stages.get_mut(phase.begin)
+            {
                 let sums = merge(&self.shards, norm.pass.channels);
-                let [gamma, beta] = norm.pass.settle_grad(&sums, &self.params[norm.gamma].value);
+                let [gamma, beta] = norm.pass.settle_grad(&sums, &self.schedule.params[norm.gamma].value);
                 for (index, grad) in [(norm.gamma, gamma), (norm.beta, beta)] {
                     let to = &mut self.shards[0].param_grads[index];
                     to.iter_mut().zip(grad).for_each(|(to, grad)| *to += grad);
@@ -284,7 +286,7 @@ impl Trainable {
     /// Sums the shards' gradients in their order.
     fn collect(&mut self) {
         let shards = &self.shards;
-        let mut jobs: Vec<(usize, &mut Param)> = self.params.iter_mut().enumerate().collect();
+        let mut jobs: Vec<(usize, &mut Param)> = self.schedule.params.iter_mut().enumerate().collect();
         self.threads.each(&mut jobs, |(index, param)| {
             param.grad.clear();
             param.grad.resize(param.value.len(), 0.0);
@@ -292,13 +294,6 @@ impl Trainable {
                 param.grad.iter_mut().zip(&shard.param_grads[*index]).for_each(|(sum, grad)| *sum += grad);
             }
         });
-    }
-}
-
-/// Makes a buffer at least `len` long.
-fn grow(buffer: &mut Vec<f32>, len: usize) {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
     }
 }
 
