@@ -208,8 +208,13 @@ fn dot<S: Simd, const MR: usize, const NV: usize>(
             rows[m] = &from[origins[m] + tap..][..weights.len()];
         }
         for (i, w) in weights.iter().enumerate() {
+            // Two short loops and not one long: both are short enough to be unrolled in development builds too.
+            let mut x = [0.0; MR];
             for m in 0..MR {
-                let x = simd.splat_f32s(rows[m][i]);
+                x[m] = rows[m][i];
+            }
+            for m in 0..MR {
+                let x = simd.splat_f32s(x[m]);
                 for v in 0..NV {
                     acc[m][v] = simd.mul_add_f32s(x, w[v], acc[m][v]);
                 }
