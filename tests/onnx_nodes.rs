@@ -43,6 +43,7 @@ const OPERATORS: &[(&str, &[&str], usize)] = &[
     ("Softmax", &["softmax_*"], 7),
     ("Squeeze", &["squeeze*"], 2),
     ("Sub", &["sub", "sub_*"], 3),
+    ("Sum", &["sum_*"], 3),
     ("Tanh", &["tanh*"], 2),
     ("Transpose", &["transpose_*"], 7),
     ("Unsqueeze", &["unsqueeze_*"], 7),

@@ -88,11 +88,13 @@ impl Tensor {
         }
         let shape: Vec<usize> = perm.iter().map(|&p| self.shape[p]).collect();
         let steps: Vec<usize> = perm.iter().map(|&p| strides[p]).collect();
-        let mut index = vec![0usize; rank];
+        let (row, step) = (shape.last().copied().unwrap_or(1), steps.last().copied().unwrap_or(1));
+        let mut index = vec![0usize; rank.saturating_sub(1)];
         let mut data = Vec::with_capacity(self.data.len());
-        for _ in 0..self.data.len() {
-            data.push(self.data[index.iter().zip(&steps).map(|(i, s)| i * s).sum::<usize>()]);
-            for axis in (0..rank).rev() {
+        while data.len() < self.data.len() {
+            let first: usize = index.iter().zip(&steps).map(|(i, s)| i * s).sum();
+            data.extend(self.data[first..].iter().step_by(step).take(row));
+            for axis in (0..index.len()).rev() {
                 index[axis] += 1;
                 if index[axis] < shape[axis] {
                     break;
@@ -125,6 +127,10 @@ mod tests {
         let t = Tensor::new([2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(t.transpose(&[1, 0]), Tensor::new([3, 2], vec![1.0, 4.0, 2.0, 5.0, 3.0, 6.0]));
         assert_eq!(t.transpose(&[1, 0]).transpose(&[1, 0]), t);
+        let cube = Tensor::new([2, 2, 2], (0..8).map(|v| v as f32).collect());
+        assert_eq!(cube.transpose(&[1, 2, 0]).data(), [0.0, 4.0, 1.0, 5.0, 2.0, 6.0, 3.0, 7.0]);
+        assert_eq!(Tensor::scalar(3.0).transpose(&[]), Tensor::scalar(3.0));
+        assert_eq!(Tensor::zeros([0, 2]).transpose(&[1, 0]), Tensor::zeros([2, 0]));
     }
 
     #[test]

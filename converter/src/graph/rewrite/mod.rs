@@ -10,6 +10,7 @@ mod fold_batchnorm;
 mod fold_constants;
 mod fold_pad;
 mod fold_scale;
+mod join_hard_swish;
 mod matmul_to_linear;
 mod merge_reshape;
 mod patch;
@@ -38,6 +39,7 @@ pub const LAYOUT: &[Rule] = &[
     sink_reshape::rule,
     matmul_to_linear::rule,
     flatten_to_linear::rule,
+    join_hard_swish::rule,
 ];
 
 /// Rules that leave fewer and simpler operators, for graphs in channels-last order.

@@ -62,6 +62,20 @@ pub(super) fn mul<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
     binary(lower, call, Op::Mul)
 }
 
+/// The sum of any number of tensors.
+pub(super) fn sum<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
+    let last = call.node.input.len().saturating_sub(1);
+    let mut total = lower.operand(call, 0)?;
+    for index in 1..=last {
+        let inputs = [total, lower.operand(call, index)?];
+        total = match index == last {
+            true => lower.add(call, Op::Add, &inputs)?,
+            false => lower.part(call, &format!("first{}", index + 1), Op::Add, &inputs)?,
+        };
+    }
+    Ok(total)
+}
+
 /// `a - b` is `a + -b`.
 pub(super) fn sub<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
     let a = lower.operand(call, 0)?;

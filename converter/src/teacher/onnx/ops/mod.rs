@@ -44,6 +44,7 @@ const OPS: &[(&str, Lowering)] = &[
     ("Softmax", layout::softmax),
     ("Squeeze", shape::squeeze),
     ("Sub", elementwise::sub),
+    ("Sum", elementwise::sum),
     ("Tanh", elementwise::tanh),
     ("Transpose", layout::transpose),
     ("Unsqueeze", shape::unsqueeze),
