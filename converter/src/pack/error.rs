@@ -31,7 +31,7 @@ pub enum PackError {
         count: usize,
     },
     /// Mean and standard deviation do not fit the image.
-    #[error("input `{input}` has {channels} channels, but mean and standard deviation were given for {given:?}")]
+    #[error("input `{input}` has {channels} channels, which do not fit {given:?} means and standard deviations")]
     Channels {
         /// Name of the input.
         input: String,

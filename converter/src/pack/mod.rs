@@ -5,8 +5,8 @@ pub(crate) mod params;
 mod pixels;
 
 pub use error::PackError;
-pub use pixels::Pixels;
 
+use crate::data::Normalize;
 use crate::plan::{Plan, PlanStep};
 use crate::quantize::{QuantGraph, QuantNode, QuantOp, TensorId};
 use limbeck_runtime::format::emit::{self, File, PortSpec, SelfTestSpec, Step, TestInput};
@@ -25,7 +25,7 @@ pub struct PackInfo {
     /// Where the model comes from.
     pub metadata: serde_json::Value,
     /// How pixels of 8 bits become the first input; `None` if that is no image.
-    pub pixels: Option<Pixels>,
+    pub pixels: Option<Normalize>,
     /// Digest over the verification set; the default where that has not been run.
     pub certificate: Certificate,
 }
@@ -55,7 +55,7 @@ pub fn pack(graph: &QuantGraph, plan: &Plan, info: &PackInfo) -> Result<AlignedB
         steps.push(Step { op, inputs, output: number(wired.output), scratch_offset, scratch_bytes });
     }
     let tables = match (&info.pixels, graph.inputs.first()) {
-        (Some(pixels), Some(&id)) => pixels.table(graph.tensor(id))?,
+        (Some(normalize), Some(&id)) => pixels::table(normalize, graph.tensor(id))?,
         _ => None,
     };
     let port = |id: TensorId, pixels| {

@@ -1,11 +1,11 @@
 //! The same network in every layout gives the same bytes; and what a ResNet-8 takes.
 
 use super::*;
+use crate::data;
 use crate::families::{self, Task};
-use crate::graph::Tensor as FloatTensor;
 use crate::plan::{PlanTarget, plan};
-use crate::quantize::testing::{Bell, everything};
-use crate::quantize::{QuantSettings, Samples, quantize};
+use crate::quantize::testing::everything;
+use crate::quantize::{Affine, QuantSettings, Samples, quantize};
 use limbeck_runtime::{Isa, arena_bytes};
 
 fn digests_of(file: &[u8], kernels: &'static Kernels) -> Vec<u64> {
@@ -52,7 +52,7 @@ fn a_file_says_what_it_was_told_and_is_the_same_each_time() {
     let info = PackInfo {
         labels: vec!["cat".into(), "dog".into()],
         metadata: serde_json::json!({"b": 1, "a": "x"}),
-        pixels: Some(Pixels::Normalized { mean: vec![0.4; 3], std: vec![0.2; 3] }),
+        pixels: Some(Normalize::imagenet()),
         certificate: Certificate { digest: 7, items: 3 },
     };
     let file = pack(&int8, &plan, &info).unwrap();
@@ -72,10 +72,9 @@ fn a_file_says_what_it_was_told_and_is_the_same_each_time() {
 fn a_resnet_8_fits_its_budget_on_every_board() {
     let task = Task { image: [32, 32, 3], classes: 10 };
     let graph = families::build("resnet8", &task, 7).unwrap();
-    let images = FloatTensor::new([4, 32, 32, 3], Bell(5).tensor(&[4, 32, 32, 3], 0.6).into_data());
-    let samples = Samples::new(vec![images]).unwrap();
-    let settings = QuantSettings { input: Some(Pixels::CENTERED), ..QuantSettings::default() };
-    let (int8, _) = quantize(&graph, &samples, &settings).unwrap();
+    let samples = Samples::of_images(&data::generate(4, data::Part::Train, 1), &Normalize::student()).unwrap();
+    let (int8, _) = quantize(&graph, &samples, &QuantSettings::default()).unwrap();
+    assert_eq!(int8.tensor(int8.inputs[0]).affine, Affine { scale: 1.0 / 64.0, zero_point: 0 });
     for (target, _) in limbeck_targets::Target::boards() {
         let plan = plan(&int8, &PlanTarget::new(target).unwrap()).unwrap();
         let file = pack(&int8, &plan, &PackInfo::default()).unwrap();

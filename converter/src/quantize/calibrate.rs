@@ -2,6 +2,8 @@
 
 use super::error::QuantizeError;
 use super::observer::Observer;
+use super::scheme::Affine;
+use crate::data::{Dataset, Normalize};
 use crate::graph::{Graph, Tensor, ValueId};
 use crate::train::exec::{ExecError, Infer};
 
@@ -10,6 +12,7 @@ use crate::train::exec::{ExecError, Infer};
 pub struct Samples {
     inputs: Vec<Tensor>,
     count: usize,
+    mapping: Option<Affine>,
 }
 
 impl Samples {
@@ -20,11 +23,37 @@ impl Samples {
     pub fn new(inputs: Vec<Tensor>) -> Result<Self, QuantizeError> {
         let counts: Vec<usize> = inputs.iter().map(|t| t.shape().first().copied().unwrap_or(0)).collect();
         match counts.first() {
-            Some(&count) if count > 0 && counts.iter().all(|&c| c == count) => Ok(Samples { inputs, count }),
+            Some(&count) if count > 0 && counts.iter().all(|&c| c == count) => Ok(Samples { inputs, count, mapping: None }),
             _ => Err(QuantizeError::Samples {
                 problem: format!("need at least one sample, and as many for each input; got {counts:?}"),
             }),
         }
+    }
+
+    /// All images of a set, which also fixes the mapping of the input: every pixel is covered, and no more.
+    ///
+    /// # Errors
+    /// If there is no image, or `normalize` does not fit its channels.
+    pub fn of_images(data: &Dataset, normalize: &Normalize) -> Result<Self, QuantizeError> {
+        let [height, width, channels] = data.shape;
+        let mapping = Affine::of_pixels(normalize, channels).ok_or_else(|| QuantizeError::Samples {
+            problem: format!("{normalize:?} does not fit images of {channels} channels"),
+        })?;
+        let mut values = vec![0.0; data.pixels.len()];
+        normalize.table(channels).apply(&data.pixels, &mut values);
+        let samples = Samples::new(vec![Tensor::new([data.len(), height, width, channels], values)])?;
+        Ok(Samples { mapping: Some(mapping), ..samples })
+    }
+
+    /// The same samples for inputs with a given mapping, which is calibrated otherwise.
+    #[must_use]
+    pub fn with_mapping(self, mapping: Affine) -> Self {
+        Samples { mapping: Some(mapping), ..self }
+    }
+
+    /// Scale and zero point of the inputs, if they are fixed.
+    pub fn mapping(&self) -> Option<Affine> {
+        self.mapping
     }
 
     /// Number of samples.
@@ -46,7 +75,7 @@ impl Samples {
             let data = picked.flat_map(|i| t.data()[i * size..(i + 1) * size].iter().copied()).collect();
             Tensor::new([&[n], &t.shape()[1..]].concat(), data)
         });
-        Samples { inputs: inputs.collect(), count: n }
+        Samples { inputs: inputs.collect(), count: n, mapping: self.mapping }
     }
 
     /// The values of one sample for input number `input`.

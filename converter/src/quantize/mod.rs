@@ -53,8 +53,6 @@ pub struct QuantSettings {
     pub equalize: bool,
     /// Whether to try bias correction.
     pub bias_correction: bool,
-    /// Scale and zero point of the inputs; calibrated if absent.
-    pub input: Option<Affine>,
 }
 
 impl Default for QuantSettings {
@@ -65,7 +63,6 @@ impl Default for QuantSettings {
             percentile: 99.99,
             equalize: true,
             bias_correction: true,
-            input: None,
         }
     }
 }
@@ -83,12 +80,7 @@ impl QuantSettings {
         if !(50.0..=100.0).contains(&self.percentile) {
             return wrong("percentile", format!("{} is not from 50 to 100", self.percentile));
         }
-        match self.input {
-            Some(Affine { scale, .. }) if !scale.is_normal() || scale < 0.0 => {
-                wrong("input", format!("a scale of {scale} is not a positive number"))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -190,7 +182,7 @@ impl Candidate {
         let steps = steps(&float);
         let taps: Vec<ValueId> = float.inputs.iter().copied().chain(steps.iter().map(|s| s.output)).collect();
         let calibration = Calibration::run(&float, samples, &taps)?;
-        let (mapping, origin) = lower_with(&float, &steps, &calibration, settings)?;
+        let (mapping, origin) = lower_with(&float, &steps, &calibration, samples.mapping(), settings)?;
         let errors = measure::compare(&ideal, &origin, samples)?;
         Ok(Candidate { ideal, float, calibration, mapping, origin, errors })
     }
@@ -227,6 +219,7 @@ fn lower_with(
     graph: &Graph,
     steps: &[Step],
     calibration: &Calibration,
+    input: Option<Affine>,
     settings: &QuantSettings,
 ) -> Result<(Mapping, Origin), QuantizeError> {
     let mut floors = BTreeMap::new();
@@ -234,7 +227,7 @@ fn lower_with(
         let rules = Rules {
             calibrators: &settings.calibrators,
             percentile: settings.percentile,
-            input: settings.input,
+            input,
             floors: &floors,
         };
         let mapping = Mapping::choose(graph, steps, calibration, &rules)?;

@@ -1,5 +1,6 @@
 //! The arithmetic of quantization: scales, zero points, int8 weights and fixed-point multipliers.
 
+use crate::data::Normalize;
 use limbeck_runtime::quant;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,24 @@ impl Affine {
         }
         let zero_point = (-128.0 - lo / f64::from(scale)).round().clamp(-128.0, 127.0) as i8;
         Some(Affine { scale, zero_point })
+    }
+
+    /// The finest mapping that covers every pixel of an image of so many channels; `None` if it does not fit them.
+    ///
+    /// For [`Normalize::student`] it is exact: scale 1/64, zero point 0.
+    pub fn of_pixels(normalize: &Normalize, channels: usize) -> Option<Self> {
+        if channels == 0 || !normalize.fits(channels) {
+            return None;
+        }
+        let table = normalize.table(channels);
+        let ends = [0u8, 255].map(|pixel| {
+            let mut reals = vec![0.0; channels];
+            table.apply(&vec![pixel; channels], &mut reals);
+            reals
+        });
+        let lo = ends[0].iter().copied().fold(f32::INFINITY, f32::min);
+        let hi = ends[1].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        Affine::covering(lo, hi)
     }
 
     /// The nearest int8 number, clamped.

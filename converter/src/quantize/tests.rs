@@ -83,8 +83,7 @@ fn unlike_channels_are_equalized() {
 fn a_given_input_mapping_is_kept() {
     let (graph, samples) = everything(9);
     let input = Affine { scale: 1.0 / 64.0, zero_point: 0 };
-    let settings = QuantSettings { input: Some(input), ..QuantSettings::default() };
-    let (int8, report) = quantize(&graph, &samples, &settings).unwrap();
+    let (int8, report) = quantize(&graph, &samples.with_mapping(input), &QuantSettings::default()).unwrap();
     assert_eq!(int8.tensor(int8.inputs[0]).affine, input);
     assert!(report.tensors.iter().any(|t| t.name == "x" && t.calibrator.is_none()));
 }
