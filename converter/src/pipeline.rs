@@ -3,14 +3,19 @@
 mod error;
 mod float;
 mod images;
+mod int8;
+mod judge;
 
 pub use error::BuildError;
 pub use float::{Student, Teachers};
 pub use images::Images;
+pub use int8::{Packed, Planned, Quantized};
+pub use judge::Made;
 
 use crate::artifact::Store;
 use crate::recipe::Recipe;
 use crate::train::Control;
+use crate::verify::record::{Measured, Record};
 use crate::watch::{Stage, Watch};
 
 /// A recipe being made: every method is a stage, and takes what the former stages gave.
@@ -21,10 +26,51 @@ pub struct Build<'a> {
     threads: usize,
 }
 
+/// A finished build.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// All that was found about it.
+    pub record: Record,
+    /// Times taken on this computer.
+    pub measured: Vec<Measured>,
+    /// What it was judged on.
+    pub images: Images,
+    /// The model files.
+    pub models: Vec<Packed>,
+}
+
 impl<'a> Build<'a> {
     /// Makes `recipe` in `store` on `threads` threads, of which no result depends.
     pub fn new(recipe: &'a Recipe, store: &'a Store, watch: &'a dyn Watch, threads: usize) -> Self {
         Build { recipe, store, watch, threads }
+    }
+
+    /// All stages. What is stored and still good is used again.
+    ///
+    /// # Errors
+    /// If a stage fails or is interrupted, or the result misses a bar of the recipe; everything finished is kept.
+    pub fn all(&self) -> Result<Built, BuildError> {
+        let images = self.images()?;
+        let teachers = self.teachers(&images)?;
+        let labels = self.label(&images, &teachers)?;
+        let student = self.distill(&images, &teachers, labels.as_ref())?;
+        let quantized = self.quantize(&images, &student)?;
+        let plans = self.plan(&quantized)?;
+        let models = self.pack(&images, &quantized, &plans)?;
+        let made = Made {
+            images: &images,
+            teachers: &teachers,
+            student: &student,
+            quantized: &quantized,
+            plans: &plans,
+            models: &models,
+        };
+        let record = self.verify(&made)?;
+        let measured = self.report(&record, &models)?;
+        if record.bars.iter().any(|bar| !bar.met) {
+            return Err(BuildError::Missed(record.bars));
+        }
+        Ok(Built { record, measured, images, models })
     }
 
     /// How long work is run, with its state kept under `name` if it is to survive an interruption.

@@ -8,8 +8,9 @@ mod text;
 
 use crate::data::Format;
 use crate::distill::{DistillSettings, LabelSettings};
+use crate::quantize::QuantSettings;
 use crate::train::TrainSettings;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 pub use text::RecipeError;
@@ -37,6 +38,9 @@ pub struct Recipe {
     /// How the student learns from the teachers' answers.
     #[serde(default)]
     pub distill: DistillSettings,
+    /// How float weights become int8.
+    #[serde(default)]
+    pub quantize: QuantSettings,
     /// Bars that the result must reach, or the build fails.
     #[serde(default)]
     pub accept: Accept,
@@ -67,6 +71,13 @@ pub struct Generated {
     pub train: usize,
     /// Images to be judged on.
     pub test: usize,
+    /// Which pictures.
+    #[serde(default = "one")]
+    pub seed: u64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// One teacher: weights from a file, or a network that is trained first.
@@ -97,7 +108,7 @@ pub struct Student {
 }
 
 /// Bars; accuracies from 0 to 1.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accept {
     /// Least accuracy of the float student.
@@ -163,6 +174,9 @@ impl Recipe {
             (Some(_), Some(_)) => return wrong(&["data"], "has both `path` and `generated`: keep one".into()),
             (None, None) => return wrong(&["data"], "needs `path = \"FOLDER\"`, or `generated`".into()),
         }
+        if data.generated.as_ref().is_some_and(|generated| generated.train.min(generated.test) < 8) {
+            return wrong(&["data", "generated"], "each part needs 8 pictures or more".into());
+        }
         if data.size.is_some_and(|size| size.contains(&0)) {
             return wrong(&["data", "size"], "a size is at least 1".into());
         }
@@ -186,6 +200,15 @@ impl Recipe {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Data {
+    /// Where the images come from, in a few words and without folders of this computer.
+    pub fn describe(&self) -> String {
+        let last =
+            |path: &PathBuf| path.file_name().map_or_else(|| ".".into(), |name| name.to_string_lossy().into_owned());
+        self.path.as_ref().map_or_else(|| "generated".to_owned(), last)
     }
 }
 

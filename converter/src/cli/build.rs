@@ -1,12 +1,33 @@
 //! The commands that make a recipe, wholly or up to some stage.
 
 use super::Failure;
-use super::args::RecipeArgs;
-use super::output::Output;
+use super::args::{BuildArgs, ExportArgs, RecipeArgs};
+use super::output::{Output, bytes, table};
 use super::settings::Work;
 use super::ui::Ui;
-use crate::pipeline::Teachers;
-use serde_json::json;
+use crate::artifact::write_whole;
+use crate::distill::Labels;
+use crate::pipeline::{Build, Built, Images, Student, Teachers};
+use crate::verify::record::Record;
+use serde_json::{Value, json};
+
+/// All that the float stages make.
+struct Float {
+    images: Images,
+    teachers: Teachers,
+    labels: Option<Labels>,
+    student: Student,
+}
+
+impl Float {
+    fn make(build: &Build<'_>) -> Result<Self, Failure> {
+        let images = build.images()?;
+        let teachers = build.teachers(&images)?;
+        let labels = build.label(&images, &teachers)?;
+        let student = build.distill(&images, &teachers, labels.as_ref())?;
+        Ok(Float { images, teachers, labels, student })
+    }
+}
 
 /// `limbeck train`
 pub(super) fn train(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
@@ -37,21 +58,170 @@ pub(super) fn label(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), F
 /// `limbeck distill`
 pub(super) fn distill(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let work = Work::open(args)?;
-    let build = work.build(ui);
-    let images = build.images()?;
-    let teachers = build.teachers(&images)?;
-    let labels = build.label(&images, &teachers)?;
-    let student = build.distill(&images, &teachers, labels.as_ref())?;
+    let Float { teachers, labels, student, .. } = Float::make(&work.build(ui))?;
     let graph = &student.network.graph;
     let value = json!({
         "recipe": work.recipe.name,
+        "teachers": listed(&teachers),
+        "views": labels.map_or(0, |labels| labels.views),
         "student": graph.name,
         "parameters": graph.param_count(),
         "training": student.training,
         "sha256": student.digest.to_string(),
-        "file": work.path("student.safetensors"),
+        "file": work.store.path("student.safetensors"),
     });
-    output.answer(&value, || format!("student ready: {}", work.path("student.safetensors").display()))
+    output.answer(&value, || format!("{} learned from: {}", graph.name, listed(&teachers)))
+}
+
+/// `limbeck quantize`
+pub(super) fn quantize(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
+    let work = Work::open(args)?;
+    let build = work.build(ui);
+    let float = Float::make(&build)?;
+    let quantized = build.quantize(&float.images, &float.student)?;
+    let value = json!({
+        "recipe": work.recipe.name,
+        "sha256": quantized.digest.to_string(),
+        "file": work.store.path("int8.safetensors"),
+        "report": quantized.report,
+    });
+    output.answer(&value, || {
+        let decibels = |snr: Option<f64>| snr.map_or("exact".to_owned(), |snr| format!("{snr:.1} dB"));
+        let layers = quantized.report.layers.iter();
+        let rows: Vec<Vec<String>> =
+            layers.map(|layer| vec![layer.tensor.clone(), layer.op.clone(), decibels(layer.snr_db)]).collect();
+        table(&["layer", "op", "signal/noise"], &rows)
+    })
+}
+
+/// `limbeck pack`
+pub(super) fn pack(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
+    let work = Work::open(args)?;
+    let build = work.build(ui);
+    let float = Float::make(&build)?;
+    let quantized = build.quantize(&float.images, &float.student)?;
+    let plans = build.plan(&quantized)?;
+    let models = build.pack(&float.images, &quantized, &plans)?;
+    let size = |file: &str| models.iter().find(|model| model.file == file).map_or(0, |model| model.bytes.len());
+    let object = |planned: &crate::pipeline::Planned| {
+        json!({
+            "target": planned.target.name,
+            "model": work.store.path(&planned.file),
+            "bytes": size(&planned.file),
+            "arena_bytes": planned.plan.arena_bytes,
+            "predicted_ms": planned.cost.as_ref().map(|cost| cost.milliseconds),
+        })
+    };
+    let value = json!({ "recipe": work.recipe.name, "models": plans.iter().map(object).collect::<Vec<_>>() });
+    output.answer(&value, || {
+        let row = |planned: &crate::pipeline::Planned| {
+            vec![
+                planned.target.name.clone(),
+                size(&planned.file).to_string(),
+                planned.plan.arena_bytes.to_string(),
+                work.store.path(&planned.file).display().to_string(),
+            ]
+        };
+        table(&["target", "bytes", "arena", "model"], &plans.iter().map(row).collect::<Vec<_>>())
+    })
+}
+
+/// `limbeck build` and `limbeck report`: a report is the last stage, and all others are stored.
+pub(super) fn all(args: &BuildArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
+    let work = Work::open(&args.recipe)?;
+    let built = work.build(ui).all()?;
+    if let Some(folder) = &args.output {
+        let name = &work.recipe.name;
+        if let Some(model) = built.models.first() {
+            write_whole(&folder.join(format!("{name}.lmb")), &model.bytes)?;
+        }
+        write_whole(&folder.join(format!("{name}.json")), &serde_json::to_vec_pretty(&built.record)?)?;
+    }
+    output.answer(&answer(&work, &built), || summary(&work, &built))
+}
+
+/// The JSON answer about a finished build.
+pub(super) fn answer(work: &Work, built: &Built) -> Value {
+    let record = &built.record;
+    json!({
+        "recipe": work.recipe.name,
+        "model": built.models.first().map(|model| work.store.path(&model.file)),
+        "teacher_accuracy": record.teacher.as_ref().map(|teacher| teacher.scores.accuracy),
+        "float_accuracy": record.student.scores.accuracy,
+        "int8_accuracy": record.int8.accuracy,
+        "agreement": record.agreement,
+        "models": record.models,
+        "targets": record.targets,
+        "exact": record.exact,
+        "bars": record.bars,
+        "not_run": record.not_run,
+        "measured": built.measured,
+        "report": work.store.path("report.html"),
+        "work": work.store.root(),
+    })
+}
+
+/// The closing table.
+pub(super) fn summary(work: &Work, built: &Built) -> String {
+    let Record { teacher, student, int8, agreement, models, targets, exact, .. } = &built.record;
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    let mut networks = Vec::new();
+    if let Some(teacher) = teacher {
+        networks.push(vec![format!("teacher {}", teacher.name), percent(teacher.scores.accuracy), "-".into()]);
+    }
+    let agrees = agreement.student_teacher.map_or("-".to_owned(), |share| format!("{} with teacher", percent(share)));
+    networks.push(vec![format!("student {} (float)", student.name), percent(student.scores.accuracy), agrees]);
+    let agrees = format!("{} with float", percent(agreement.int8_student));
+    networks.push(vec![format!("student {} (int8)", student.name), percent(int8.accuracy), agrees]);
+    let files: Vec<Vec<String>> = targets
+        .iter()
+        .map(|target| {
+            let model = models.iter().find(|model| model.file == target.file);
+            vec![
+                target.name.clone(),
+                target.table.clone(),
+                model.map_or("-".to_owned(), |model| bytes(model.bytes)),
+                model.map_or("-".to_owned(), |model| bytes(model.arena_bytes)),
+                target.predicted_ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms")),
+                target.file.clone(),
+            ]
+        })
+        .collect();
+    let times: Vec<Vec<String>> = built
+        .measured
+        .iter()
+        .map(|m| vec![m.table.clone(), m.layout.clone(), format!("{:.3} ms", m.median_ms)])
+        .collect();
+    format!(
+        "\n{}\n{}\n{}\n  {} test images give the same bytes in {} runs of tables and layouts (digest {})\n  report: {}",
+        table(&["network", "accuracy", "agrees"], &networks),
+        table(&["target", "table", "model", "arena", "predicted", "file"], &files),
+        table(&["here, on table", "layout", "latency"], &times),
+        exact.images,
+        exact.tables.len(),
+        exact.digest,
+        work.store.path("report.html").display()
+    )
+}
+
+/// `limbeck export`
+pub(super) fn export(args: &ExportArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
+    let work = Work::open(&args.recipe)?;
+    let path = args.output.clone().unwrap_or_else(|| work.store.path(&format!("{}.onnx", work.recipe.name)));
+    let Float { student, .. } = Float::make(&work.build(ui))?;
+    write_onnx(&student, &path)?;
+    let value = json!({ "recipe": work.recipe.name, "student": student.network.graph.name, "file": path });
+    output.answer(&value, || format!("wrote {}", path.display()))
+}
+
+#[cfg(feature = "onnx")]
+fn write_onnx(student: &Student, path: &std::path::Path) -> Result<(), Failure> {
+    Ok(crate::teacher::onnx::export(&student.network.graph, path)?)
+}
+
+#[cfg(not(feature = "onnx"))]
+fn write_onnx(_: &Student, _: &std::path::Path) -> Result<(), Failure> {
+    Err("this program was built without the feature `onnx`".into())
 }
 
 fn listed(teachers: &Teachers) -> String {

@@ -2,12 +2,15 @@
 
 pub mod args;
 mod build;
+mod demo;
+mod inspect;
+mod model;
 mod output;
 mod settings;
 mod targets;
 mod ui;
 
-use args::{Cli, Command};
+use args::{BuildArgs, Cli, Command};
 use clap::Parser;
 use output::Output;
 use std::process::ExitCode;
@@ -32,10 +35,21 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command, output: &Output, ui: &Ui) -> Result<(), Failure> {
     match command {
+        Command::Demo(args) => demo::demo(&args, output, ui),
         Command::Train(args) => build::train(&args, output, ui),
         Command::Label(args) => build::label(&args, output, ui),
         Command::Distill(args) => build::distill(&args, output, ui),
+        Command::Quantize(args) => build::quantize(&args, output, ui),
+        Command::Pack(args) => build::pack(&args, output, ui),
+        Command::Build(args) => build::all(&args, output, ui),
+        Command::Report(recipe) => build::all(&BuildArgs { recipe, output: None }, output, ui),
+        Command::Export(args) => build::export(&args, output, ui),
+        Command::Run(args) => model::run(&args, output),
+        Command::Eval(args) => model::eval(&args, output, ui),
+        Command::Bench(args) => model::bench(&args, output),
+        Command::Verify(args) => model::verify(&args, output, ui),
+        Command::Inspect(args) => inspect::inspect(&args, output),
+        Command::Fit(args) => inspect::fit_target(&args, output),
         Command::Targets => targets::list(output),
-        _ => Err("this command is not there yet".into()),
     }
 }

@@ -2,6 +2,8 @@
 
 use super::{Failure, INTERRUPTED};
 use crate::pipeline::BuildError;
+use crate::verify::exact::ExactError;
+use crate::verify::host::HostError;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::io::{self, Write};
@@ -24,17 +26,29 @@ impl Output {
         }
     }
 
+    /// Prints the answer of a command that has no text for people.
+    pub(super) fn answer_json(&self, value: &Value) -> Result<(), Failure> {
+        if self.json { self.answer(value, String::new) } else { Ok(()) }
+    }
+
     /// Prints why a command failed, and gives its exit status.
     pub(super) fn failure(&self, error: &(dyn Error + Send + Sync + 'static)) -> ExitCode {
         let text = explain(error);
-        let interrupted = matches!(error.downcast_ref(), Some(BuildError::Interrupted { .. }));
+        let interrupted = matches!(error.downcast_ref(), Some(BuildError::Interrupted { .. }))
+            || matches!(error.downcast_ref(), Some(HostError::Interrupted))
+            || matches!(error.downcast_ref(), Some(ExactError::Host(HostError::Interrupted)));
         eprintln!("{}{text}", if interrupted { "" } else { "error: " });
-        if self.json {
+        if self.json && !error.is::<Answered>() {
             println!("{}", json!({ "error": text }));
         }
         ExitCode::from(if interrupted { INTERRUPTED } else { 1 })
     }
 }
+
+/// A failure whose JSON answer has been printed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Answered(pub(super) String);
 
 /// An error with its causes, each said once.
 fn explain(error: &dyn Error) -> String {

@@ -4,10 +4,12 @@ use super::Failure;
 use super::args::RecipeArgs;
 use super::ui::Ui;
 use crate::artifact::Store;
+use crate::data::{Dataset, Format, Part, generate};
 use crate::pipeline::Build;
 use crate::recipe::Recipe;
-use limbeck_runtime::{Isa, Kernels};
-use std::path::{Path, PathBuf};
+use crate::verify::host::{self, HostError};
+use limbeck_runtime::{Isa, Kernels, Model};
+use std::path::Path;
 
 /// A recipe with the folder of its artifacts.
 pub(super) struct Work {
@@ -27,11 +29,6 @@ impl Work {
     pub(super) fn build<'a>(&'a self, ui: &'a Ui) -> Build<'a> {
         Build::new(&self.recipe, &self.store, ui, threads())
     }
-
-    /// The path of an artifact, for answers.
-    pub(super) fn path(&self, artifact: &str) -> PathBuf {
-        self.store.path(artifact)
-    }
 }
 
 /// Threads to use: one for each of the processor's.
@@ -40,7 +37,6 @@ pub(super) fn threads() -> usize {
 }
 
 /// The kernel table of a name, if this CPU can run it.
-#[expect(dead_code, reason = "commands that run models come next")]
 pub(super) fn table(name: &str) -> Result<&'static Kernels, Failure> {
     let names = |isas: &mut dyn Iterator<Item = Isa>| isas.map(Isa::name).collect::<Vec<_>>().join(", ");
     let Some(isa) = Isa::by_name(name) else {
@@ -51,4 +47,41 @@ pub(super) fn table(name: &str) -> Result<&'static Kernels, Failure> {
     Kernels::for_isa(isa).ok_or_else(|| {
         format!("this CPU cannot run the table `{name}`; it has: {}", names(&mut Kernels::all().map(|k| k.isa))).into()
     })
+}
+
+/// Pictures that `--data generated` stands for: those that the demo is judged on.
+const GENERATED: usize = 1000;
+
+/// Labelled images for a model, scaled to what it takes, their classes numbered as the model numbers them.
+pub(super) fn images(
+    path: &Path,
+    format: Option<Format>,
+    model: &Model<'_>,
+    limit: Option<usize>,
+) -> Result<Dataset, Failure> {
+    let ([height, width, _], classes) = host::task(model)?;
+    let mut images = if path == Path::new("generated") && !path.exists() {
+        generate(GENERATED, Part::Test, 1)
+    } else {
+        Dataset::load(path, Part::Test, format, Some([height, width]))?
+    };
+    if images.classes.len() != classes {
+        return Err(HostError::Classes { expected: classes, found: images.classes.len() }.into());
+    }
+    let names: Vec<&str> = model.labels().collect();
+    if names.len() == classes && names != images.classes {
+        let number = |class: &String| {
+            names.iter().position(|name| name == class).ok_or_else(|| {
+                format!("the images have a class `{class}`, which the model does not know: {}", names.join(", "))
+            })
+        };
+        let numbers: Vec<u32> =
+            images.classes.iter().map(|class| number(class).map(|n| n as u32)).collect::<Result<_, _>>()?;
+        images.labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
+        images.classes = names.iter().map(|&name| name.to_owned()).collect();
+    }
+    if let Some(limit) = limit.filter(|&limit| limit < images.len()) {
+        images = images.subset(&(0..limit).collect::<Vec<_>>());
+    }
+    Ok(images)
 }

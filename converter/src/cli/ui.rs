@@ -47,6 +47,13 @@ impl Ui {
         Ui { quiet, terminal: std::io::stderr().is_terminal(), stop, now: Mutex::new(now) }
     }
 
+    /// A line for people, unless quiet.
+    pub(super) fn say(&self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
+
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,11 +4,18 @@ use crate::artifact::ArtifactError;
 use crate::data::DataError;
 use crate::distill::LabelError;
 use crate::families::FamilyError;
+use crate::pack::PackError;
+use crate::plan::{BudgetError, PlanError};
+use crate::quantize::QuantizeError;
 use crate::teacher::TeacherError;
 use crate::teacher::safetensors::WeightsError;
 use crate::train::TrainError;
+use crate::verify::exact::ExactError;
+use crate::verify::host::HostError;
 use crate::verify::record::Bar;
 use crate::watch::Stage;
+use limbeck_runtime::format::emit::EmitError;
+use limbeck_targets::TargetError;
 use std::error::Error;
 
 /// Why a build ended without its result. Everything finished before is kept.
@@ -85,4 +92,35 @@ macro_rules! plain {
     };
 }
 
-plain!(ArtifactError, DataError, FamilyError, TeacherError, WeightsError, serde_json::Error);
+plain!(
+    ArtifactError,
+    DataError,
+    FamilyError,
+    PackError,
+    PlanError,
+    BudgetError,
+    QuantizeError,
+    TargetError,
+    TeacherError,
+    WeightsError,
+    EmitError,
+    serde_json::Error,
+);
+
+impl From<HostError> for BuildError {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Interrupted => BuildError::Interrupted { stage: Stage::Verify },
+            other => BuildError::Plain(other.into()),
+        }
+    }
+}
+
+impl From<ExactError> for BuildError {
+    fn from(error: ExactError) -> Self {
+        match error {
+            ExactError::Host(error) => error.into(),
+            other => BuildError::Plain(other.into()),
+        }
+    }
+}

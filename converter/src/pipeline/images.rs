@@ -1,9 +1,9 @@
 //! The first stage: reads the images of a recipe.
 
 use super::{Build, BuildError};
-use crate::data::{Dataset, Part};
+use crate::data::{Dataset, Part, generate};
 use crate::families::Task;
-use crate::recipe::Data;
+use crate::recipe::{Data, Generated};
 use crate::watch::Stage;
 
 /// The images of a recipe.
@@ -26,6 +26,9 @@ impl Images {
     /// # Errors
     /// If one cannot be read, or they are not of one kind.
     pub fn load(data: &Data) -> Result<Self, BuildError> {
+        if let Some(Generated { train, test, seed }) = data.generated {
+            return Ok(Images { train: generate(train, Part::Train, seed), test: generate(test, Part::Test, seed) });
+        }
         let path = data.path.as_deref().unwrap_or("".as_ref());
         let load = |part| Dataset::load(path, part, data.format, data.size);
         let (train, test) = (load(Part::Train)?, load(Part::Test)?);

@@ -23,7 +23,9 @@ impl Samples {
     pub fn new(inputs: Vec<Tensor>) -> Result<Self, QuantizeError> {
         let counts: Vec<usize> = inputs.iter().map(|t| t.shape().first().copied().unwrap_or(0)).collect();
         match counts.first() {
-            Some(&count) if count > 0 && counts.iter().all(|&c| c == count) => Ok(Samples { inputs, count, mapping: None }),
+            Some(&count) if count > 0 && counts.iter().all(|&c| c == count) => {
+                Ok(Samples { inputs, count, mapping: None })
+            }
             _ => Err(QuantizeError::Samples {
                 problem: format!("need at least one sample, and as many for each input; got {counts:?}"),
             }),

@@ -224,12 +224,8 @@ fn lower_with(
 ) -> Result<(Mapping, Origin), QuantizeError> {
     let mut floors = BTreeMap::new();
     for _ in 0..ROUNDS {
-        let rules = Rules {
-            calibrators: &settings.calibrators,
-            percentile: settings.percentile,
-            input,
-            floors: &floors,
-        };
+        let rules =
+            Rules { calibrators: &settings.calibrators, percentile: settings.percentile, input, floors: &floors };
         let mapping = Mapping::choose(graph, steps, calibration, &rules)?;
         match lower(graph, steps, &mapping)? {
             Ok(origin) => return Ok((mapping, origin)),

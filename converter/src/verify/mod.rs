@@ -1,6 +1,9 @@
 //! The last stage: what was made is run by the real runtime, compared and judged.
 
 pub mod accuracy;
+pub mod exact;
+pub mod host;
 mod plots;
 pub mod record;
+pub mod relayout;
 pub mod report;

@@ -134,21 +134,26 @@ pub struct TargetRecord {
 /// What was compared, and found equal, byte for byte.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Exact {
-    /// Images run through each table.
+    /// Images of the whole set.
     pub images: usize,
-    /// The tables of this CPU, each in the layouts that it reads.
+    /// What was run: each file on each table of this CPU in the table's own layout over all images, and on scalar in
+    /// every other layout over some.
     pub tables: Vec<TableRun>,
     /// Digest of all outputs one after another.
     pub digest: String,
 }
 
-/// A table run over all images.
+/// A table run over images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableRun {
+    /// The model file.
+    pub file: String,
     /// The table.
     pub table: String,
-    /// The layout of the file that it ran.
+    /// The layout that the file was written in for it.
     pub layout: String,
+    /// How many images.
+    pub images: usize,
 }
 
 /// A bar of the recipe.

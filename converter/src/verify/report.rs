@@ -2,7 +2,7 @@
 
 use super::accuracy::Scores;
 use super::plots;
-use super::record::{Measured, Record};
+use super::record::{Exact, Measured, Record};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
@@ -119,13 +119,14 @@ fn networks(page: &mut String, record: &Record) -> std::fmt::Result {
 }
 
 fn exact(page: &mut String, record: &Record) -> std::fmt::Result {
-    let exact = &record.exact;
+    let Exact { images, tables, digest } = &record.exact;
     writeln!(
         page,
-        "<section><h2>Equal bytes</h2><p>{} images gave the same bytes on every row; digest of all outputs <code>{}</code>.</p>",
-        exact.images, exact.digest
+        "<section><h2>Equal bytes</h2><p>Every row gave the same bytes for the same images. Digest of all outputs for the {images} test images: <code>{digest}</code>.</p>"
     )?;
-    table(page, &["table", "layout"], exact.tables.iter().map(|run| vec![run.table.clone(), run.layout.clone()]))?;
+    let rows =
+        tables.iter().map(|run| vec![escape(&run.file), run.table.clone(), run.layout.clone(), run.images.to_string()]);
+    table(page, &["file", "table", "layout", "images"], rows)?;
     writeln!(page, "</section>")
 }
 
@@ -196,7 +197,7 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::verify::accuracy::score;
-    use crate::verify::record::{Agreement, Bar, DataRecord, Exact, Network};
+    use crate::verify::record::{Agreement, Bar, DataRecord, Network};
 
     fn record() -> Record {
         let scores = score(&[1.0, 0.0, 0.0, 1.0], &[0, 1], 2);

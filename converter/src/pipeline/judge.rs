@@ -1,0 +1,265 @@
+//! The last stages: what was made is verified, judged against the recipe's bars, and described.
+
+use super::{Build, BuildError, Images, Packed, Planned, Quantized, Student, Teachers};
+use crate::artifact::{Key, write_whole};
+use crate::data::Augment;
+use crate::distill::{self, LabelSettings, Precision};
+use crate::teacher::Teacher;
+use crate::train;
+use crate::verify::accuracy::{agreement, score};
+use crate::verify::exact::{self, Subject};
+use crate::verify::host::{self, HostError};
+use crate::verify::record::{
+    Agreement, Bar, DataRecord, Layer, Measured, ModelRecord, Network, Record, TargetRecord, Training,
+};
+use crate::verify::relayout::relayout;
+use crate::verify::report;
+use crate::watch::Stage;
+use limbeck_runtime::quant::CONTRACT_VERSION;
+use limbeck_runtime::{Isa, Kernels};
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+/// Raised when the code of a stage changes what it makes.
+const REVISION: u32 = 1;
+
+/// The record of a build, in its work folder.
+const RECORD: &str = "record.json";
+
+/// Runs timed for the report, on each table, and the time for them.
+const RUNS: u32 = 1000;
+const MOST: Duration = Duration::from_secs(1);
+
+/// All that the earlier stages made.
+#[derive(Clone, Copy, Debug)]
+pub struct Made<'a> {
+    /// Stage `data`.
+    pub images: &'a Images,
+    /// Stage `teacher`.
+    pub teachers: &'a Teachers,
+    /// Stage `distill`.
+    pub student: &'a Student,
+    /// Stage `quantize`.
+    pub quantized: &'a Quantized,
+    /// Stage `plan`.
+    pub plans: &'a [Planned],
+    /// Stage `pack`.
+    pub models: &'a [Packed],
+}
+
+impl Build<'_> {
+    /// Stage `verify`: demands equal bytes from every table of this CPU in every layout, and compares teacher, float
+    /// student and int8 student on the test images.
+    ///
+    /// # Errors
+    /// If bytes differ, or something cannot be run.
+    pub fn verify(&self, made: &Made<'_>) -> Result<Record, BuildError> {
+        self.stage(Stage::Verify, "comparing", || {
+            let test = &made.images.test;
+            let tables: Vec<&str> = Kernels::all().map(|kernels| kernels.isa.name()).collect();
+            let mut key = Key::new("verify", REVISION)
+                .with("student", made.student.digest)
+                .settings("tables", &tables)
+                .settings("accept", &self.recipe.accept)
+                .settings("targets", &self.recipe.targets)
+                .settings("images", &test.hash());
+            for hash in made.teachers.all.iter().map(Teacher::hash) {
+                key = key.settings("teacher", &hash);
+            }
+            for model in made.models {
+                key = key.with(&model.file, model.digest);
+            }
+            let stored = self.store.current(RECORD, &key);
+            let record: Record = match stored {
+                Some(_) => serde_json::from_slice(&self.store.read(RECORD)?)?,
+                None => {
+                    let record = self.judge(made)?;
+                    self.store.write(RECORD, &key, &serde_json::to_vec_pretty(&record)?)?;
+                    record
+                }
+            };
+            let exact = &record.exact;
+            let line = format!(
+                "{} images give equal bytes in {} runs of tables and layouts; int8 accuracy {:.2} %, float {:.2} %",
+                exact.images,
+                exact.tables.len(),
+                100.0 * record.int8.accuracy,
+                100.0 * record.student.scores.accuracy
+            );
+            Ok((record, line, stored.is_some()))
+        })
+    }
+
+    /// Stage `report`: writes the page and the JSON beside it, with times measured here.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn report(&self, record: &Record, models: &[Packed]) -> Result<Vec<Measured>, BuildError> {
+        self.stage(Stage::Report, "timing", || {
+            let mut measured = Vec::new();
+            for (packed, kernels) in models.iter().take(1).flat_map(|packed| Kernels::all().map(move |k| (packed, k))) {
+                let model = host::parse(Path::new(&packed.file), &packed.bytes)?;
+                let bytes = relayout(&model, kernels.isa.layout())?;
+                let model = host::parse(Path::new(&packed.file), &bytes)?;
+                measured.push(host::measure(&model, kernels, RUNS, MOST)?);
+            }
+            let page = self.store.path("report.html");
+            write_whole(&page, report::html(record, &measured).as_bytes())?;
+            let both = json!({ "record": record, "measured": measured });
+            write_whole(&self.store.path("report.json"), &serde_json::to_vec_pretty(&both)?)?;
+            Ok((measured, page.display().to_string(), false))
+        })
+    }
+
+    fn judge(&self, made: &Made<'_>) -> Result<Record, BuildError> {
+        let Made { images, teachers, student, quantized, plans, models } = *made;
+        let (test, classes) = (&images.test, images.test.classes.len());
+        let subjects: Vec<Subject<'_>> = models.iter().map(subject).collect::<Result<_, _>>()?;
+        let (exact, outputs) = exact::prove(&subjects, None, test, self.watch)?;
+        let int8_logits = host::logits(&subjects[0].model, &outputs);
+
+        let everything: Vec<usize> = (0..test.len()).collect();
+        let examples = train::Images::plain(test, &everything, &student.network.normalize);
+        let float_logits = train::predict(&student.network.graph, &examples, self.threads)?;
+        let teacher_logits = self.teacher_logits(images, teachers)?;
+        let judged = |logits: &[f32]| score(logits, &test.labels, classes);
+        let (float, int8) = (judged(&float_logits), judged(&int8_logits));
+
+        let mut record = Record {
+            name: self.recipe.name.clone(),
+            limbeck: env!("CARGO_PKG_VERSION").to_owned(),
+            contract: CONTRACT_VERSION.into(),
+            data: DataRecord {
+                source: self.recipe.data.describe(),
+                classes: test.classes.clone(),
+                image: test.shape,
+                train: images.train.len(),
+                test: test.len(),
+            },
+            teacher: teacher_logits.as_ref().map(|logits| Network {
+                name: teachers.name(),
+                parameters: teachers.all.iter().map(|teacher| teacher.graph.param_count()).sum(),
+                scores: judged(logits),
+            }),
+            agreement: Agreement {
+                student_teacher: teacher_logits.as_ref().map(|logits| agreement(&float_logits, logits, classes)),
+                int8_student: agreement(&int8_logits, &float_logits, classes),
+            },
+            student: Network {
+                name: student.network.graph.name.clone(),
+                parameters: student.network.graph.param_count(),
+                scores: float,
+            },
+            int8,
+            layers: layers(quantized),
+            trainings: trainings(teachers, student),
+            models: models.iter().map(model_record).collect::<Result<_, _>>()?,
+            targets: plans.iter().map(|planned| target_record(planned, models)).collect(),
+            exact,
+            bars: Vec::new(),
+            not_run: not_run(plans),
+        };
+        record.bars = self.bars(&record);
+        Ok(record)
+    }
+
+    /// What the teachers together say of the test images, kept on disk.
+    fn teacher_logits(&self, images: &Images, teachers: &Teachers) -> Result<Option<Vec<f32>>, BuildError> {
+        if teachers.all.is_empty() {
+            return Ok(None);
+        }
+        let settings = LabelSettings { views: 1, precision: Precision::F32, ensemble: self.recipe.label.ensemble };
+        let mut key = Key::new("label", REVISION).settings("label", &settings);
+        for hash in teachers.all.iter().map(Teacher::hash).chain([images.test.hash()]) {
+            key = key.settings("of", &hash);
+        }
+        let folder = self.store.path(&format!("labels-test-{}", key.digest().short()));
+        let control = self.control(None);
+        let labels = distill::label(&teachers.all, &images.test, &Augment::NONE, &settings, &folder, &control)?;
+        Ok(Some(labels.logits))
+    }
+
+    /// The recipe's bars, and what was reached.
+    fn bars(&self, record: &Record) -> Vec<Bar> {
+        let accept = &self.recipe.accept;
+        let (float, int8) = (record.student.scores.accuracy, record.int8.accuracy);
+        let least = |name: &str, bound: Option<f64>, reached: f64| {
+            bound.map(|bound| Bar { name: name.to_owned(), bound, reached, met: reached >= bound })
+        };
+        let most = |name: &str, bound: Option<f64>, reached: f64| {
+            bound.map(|bound| Bar { name: name.to_owned(), bound, reached, met: reached <= bound })
+        };
+        let largest = |of: &dyn Fn(&ModelRecord) -> u64| record.models.iter().map(of).max().unwrap_or(0) as f64;
+        [
+            least("float_accuracy", accept.float_accuracy, float),
+            least("int8_accuracy", accept.int8_accuracy, int8),
+            most("int8_drop", accept.int8_drop, float - int8),
+            least("agreement", accept.agreement, record.agreement.int8_student),
+            most("model_bytes", accept.model_bytes.map(|n| n as f64), largest(&|model| model.bytes)),
+            most("arena_bytes", accept.arena_bytes.map(|n| n as f64), largest(&|model| model.arena_bytes)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+fn subject(packed: &Packed) -> Result<Subject<'_>, HostError> {
+    let model = host::parse(Path::new(&packed.file), &packed.bytes)?;
+    Ok(Subject { file: &packed.file, model, names: &packed.names })
+}
+
+fn layers(quantized: &Quantized) -> Vec<Layer> {
+    let layer = |error: &crate::quantize::LayerError| Layer {
+        name: error.tensor.clone(),
+        op: error.op.clone(),
+        snr_db: error.snr_db,
+    };
+    quantized.report.layers.iter().map(layer).collect()
+}
+
+fn trainings(teachers: &Teachers, student: &Student) -> Vec<Training> {
+    let of_teachers = teachers.trainings.iter().cloned().map(|mut training| {
+        training.name = format!("teacher {}", training.name);
+        training
+    });
+    of_teachers.chain(student.training.clone()).collect()
+}
+
+fn model_record(packed: &Packed) -> Result<ModelRecord, BuildError> {
+    let model = host::parse(Path::new(&packed.file), &packed.bytes)?;
+    Ok(ModelRecord {
+        file: packed.file.clone(),
+        layout: host::layout_name(model.layout()),
+        bytes: packed.bytes.len() as u64,
+        arena_bytes: model.arena_bytes() as u64,
+        sha256: packed.digest.to_string(),
+    })
+}
+
+fn target_record(planned: &Planned, models: &[Packed]) -> TargetRecord {
+    let device = planned.target.device.as_ref();
+    let bytes = models.iter().find(|packed| packed.file == planned.file).map_or(0, |packed| packed.bytes.len() as u64);
+    TargetRecord {
+        name: planned.target.name.clone(),
+        file: planned.file.clone(),
+        table: planned.target.isa().to_owned(),
+        flash: device.map(|device| [bytes, device.model_flash_bytes().into()]),
+        ram: device.map(|device| [planned.plan.arena_bytes as u64, device.arena_bytes().into()]),
+        predicted_ms: planned.cost.as_ref().map(|cost| cost.milliseconds),
+    }
+}
+
+/// What could not be checked here, and why.
+fn not_run(plans: &[Planned]) -> Vec<String> {
+    let gpu = "GPU: this build has no GPU kernels.".to_owned();
+    let missing = Isa::ALL.iter().filter(|&&isa| Kernels::for_isa(isa).is_none());
+    let tables =
+        missing.map(|isa| format!("Table {}: this CPU does not have it; its layout was read by scalar.", isa.name()));
+    let boards = plans.iter().filter(|planned| planned.target.device.is_some()).map(|planned| {
+        let name = &planned.target.name;
+        format!("Board {name}: nothing was run on it here; its time is a prediction. `cargo xtask emu` runs emulated boards.")
+    });
+    [gpu].into_iter().chain(tables).chain(boards).collect()
+}
