@@ -1,4 +1,4 @@
-//! The program's commands: what was typed ([`args`]), what it means ([`settings`]), and one file for each group of them.
+//! The program's commands: what was typed (`args`), what it means (`settings`), and one file for each group of them.
 
 pub mod args;
 mod build;

@@ -1,5 +1,7 @@
-//! Convolution of channels-last images; depthwise is the case of as many groups as channels.
+//! Convolution of channels-last images, in any number of groups.
 
+use super::depthwise;
+use super::window::{sizes, tap};
 use crate::graph::{Tensor, Window};
 use crate::quantize::{Lowered, QuantOp, Site};
 
@@ -31,21 +33,6 @@ pub fn reference(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, window: &Wi
     Tensor::new([n, oh, ow, out], data)
 }
 
-/// The input pixel under tap `k` of the window at output pixel `at`; `None` in the padding.
-pub fn tap(window: &Window, size: [usize; 2], at: [usize; 2], k: [usize; 2]) -> Option<[usize; 2]> {
-    let before = [window.pads.top, window.pads.left];
-    let mut pixel = [0; 2];
-    for axis in 0..2 {
-        let padded = at[axis] * window.stride[axis] + k[axis] * window.dilation[axis];
-        pixel[axis] = padded.checked_sub(before[axis]).filter(|&p| p < size[axis])?;
-    }
-    Some(pixel)
-}
-
-fn sizes(x: &Tensor) -> [usize; 4] {
-    x.shape().try_into().expect("shapes were checked")
-}
-
 /// The int8 form: dense, depthwise, or for other groups a dense one whose weights across groups are zero.
 ///
 /// # Errors
@@ -54,10 +41,10 @@ pub fn lower(site: &Site<'_>, window: &Window, groups: usize) -> Lowered {
     let weight = site.need_param(1, "weight")?;
     let [out, rows, columns, depth] = sizes(weight);
     let bias = site.param(2).map_or_else(|| vec![0.0; out], |b| b.data().to_vec());
-    let (window, clamp) = (*window, site.clamp());
     if groups > 1 && depth == 1 {
-        return Ok(QuantOp::Depthwise { window, weights: site.weights(weight.data(), &bias), clamp });
+        return Ok(depthwise::lower(site, window, weight.data(), &bias));
     }
+    let (window, clamp) = (*window, site.clamp());
     if groups == 1 {
         return Ok(QuantOp::Conv2d { window, weights: site.weights(weight.data(), &bias), clamp });
     }

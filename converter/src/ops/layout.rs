@@ -1,7 +1,7 @@
-//! Walks over tensors of any rank, and the operators that only move elements: reshape, transpose, slice.
+//! Walks over tensors of any rank, and the operators that only name elements anew: reshape and transpose.
 
 use crate::graph::Tensor;
-use crate::quantize::{Lowered, QuantOp, QuantizeError, Site, image_axis};
+use crate::quantize::{Lowered, QuantOp, QuantizeError, Site};
 
 /// The distance in memory between neighbours along each axis of a dense tensor.
 pub fn strides(shape: &[usize]) -> Vec<usize> {
@@ -36,16 +36,6 @@ pub fn broadcast_at(x: &Tensor, index: &[usize]) -> f32 {
 /// `f` of two tensors element by element, broadcast by NumPy's rule to `shape`.
 pub fn zip_broadcast(a: &Tensor, b: &Tensor, shape: &[usize], f: impl Fn(f32, f32) -> f32) -> Tensor {
     from_fn(shape, |index| f(broadcast_at(a, &index), broadcast_at(b, &index)))
-}
-
-/// `len` elements of an axis, every `step`-th from `start`.
-pub fn slice(x: &Tensor, axis: usize, start: usize, step: usize, len: usize) -> Tensor {
-    let mut shape = x.shape().to_vec();
-    shape[axis] = len;
-    from_fn(&shape, |mut index| {
-        index[axis] = start + index[axis] * step;
-        broadcast_at(x, &index)
-    })
 }
 
 /// What an operator of two operands combines a computed tensor with.
@@ -99,19 +89,6 @@ pub fn lower_transpose(site: &Site<'_>, perm: &[usize]) -> Lowered {
     Err(site.unsupported(problem, "let the network work on channels-last tensors, or move the transpose to its input"))
 }
 
-/// The int8 form of a slice.
-///
-/// # Errors
-/// If it takes a part of the batch.
-pub fn lower_slice(site: &Site<'_>, axis: usize, start: usize, step: usize) -> Lowered {
-    let (mut starts, mut steps) = ([0; 3], [1; 3]);
-    let Some(image) = image_axis(axis, site.output_shape().len()) else {
-        return Err(site.unsupported("it takes a part of the batch", "slice rows, columns or channels"));
-    };
-    (starts[image], steps[image]) = (start, step);
-    Ok(QuantOp::Slice { start: starts, step: steps })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,35 +104,15 @@ mod tests {
     }
 
     #[test]
-    fn slices_take_every_step() {
-        let x = Tensor::new([2, 4], (0..8).map(|v| v as f32).collect());
-        assert_eq!(slice(&x, 1, 1, 2, 2), Tensor::new([2, 2], vec![1.0, 3.0, 5.0, 7.0]));
-        assert_eq!(slice(&x, 0, 1, 1, 1), Tensor::new([1, 4], vec![4.0, 5.0, 6.0, 7.0]));
-    }
-
-    #[test]
-    fn transposes_are_views_and_slices_stay_in_one_sample() {
+    fn transposes_are_views_or_errors() {
         let unit = Affine { scale: 1.0, zero_point: 0 };
         let mut graph = Graph::new("g");
         let x = graph.input("x", [1, 4, 1, 3]);
-        let slice = |axis| Op::Slice { axis, start: 0, step: 2, len: 1 };
-        let found = QuantOp::Slice { start: [0; 3], step: [2, 1, 1] };
-        let rows = [
-            (Op::Transpose(vec![0, 2, 1, 3]), Some(QuantOp::Reshape)),
-            (Op::Transpose(vec![0, 3, 2, 1]), None),
-            (slice(1), Some(found)),
-            (slice(0), None),
-        ];
-        for (op, expected) in rows {
-            graph.add("n", op, &[x]).unwrap();
+        for (perm, expected) in [(vec![0, 2, 1, 3], Some(QuantOp::Reshape)), (vec![0, 3, 2, 1], None)] {
+            graph.add("n", Op::Transpose(perm.clone()), &[x]).unwrap();
             let node = graph.nodes.last().unwrap();
             let site = Site { graph: &graph, node, inputs: &[unit], output: unit, then: &[] };
-            let lowered = match &node.op {
-                Op::Transpose(perm) => lower_transpose(&site, perm),
-                Op::Slice { axis, start, step, .. } => lower_slice(&site, *axis, *start, *step),
-                _ => unreachable!(),
-            };
-            assert_eq!(lowered.ok(), expected, "{:?}", node.op);
+            assert_eq!(lower_transpose(&site, &perm).ok(), expected, "{perm:?}");
         }
     }
 }

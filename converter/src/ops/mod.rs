@@ -5,15 +5,26 @@
 //! the exact result and not with another order of summation.
 
 pub mod add;
+pub mod avg_pool;
 pub mod batchnorm;
 pub mod concat;
 pub mod conv2d;
+pub mod depthwise;
 pub mod layout;
 pub mod linear;
 pub mod lut;
 pub mod matmul;
+pub mod max_pool;
 pub mod mul;
 pub mod pad;
-pub mod pool;
 pub mod reference;
+pub mod slice;
 pub mod softmax;
+pub mod window;
+
+/// Demands a file here for each operator of the runtime.
+macro_rules! demand {
+    ($($(#[$doc:meta])* $name:ident $file:ident $number:literal [$op:ty];)*) => { $(#[allow(unused_imports)] use self::$file as _;)* };
+}
+
+limbeck_runtime::for_each_op!(demand);

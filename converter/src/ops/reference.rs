@@ -1,6 +1,6 @@
 //! Runs a whole float graph operator by operator, slowly and plainly: what every faster executor must agree with.
 
-use super::{add, batchnorm, concat, conv2d, layout, linear, lut, matmul, mul, pad, pool, softmax};
+use super::{add, avg_pool, batchnorm, concat, conv2d, linear, lut, matmul, max_pool, mul, pad, slice, softmax};
 use crate::graph::{Graph, Op, ShapeError, Source, Tensor, ValueId};
 use std::sync::Arc;
 
@@ -43,13 +43,13 @@ pub fn eval(op: &Op, inputs: &[&Tensor], shape: &[usize]) -> Tensor {
         Op::Unary(f) => lut::reference(x, *f),
         Op::Add => add::reference(x, inputs[1], shape),
         Op::Mul => mul::reference(x, inputs[1], shape),
-        Op::MaxPool(window) => pool::max(x, window),
-        Op::AvgPool { window, count_pad } => pool::average(x, window, *count_pad),
-        Op::GlobalAvgPool => pool::global_average(x),
+        Op::MaxPool(window) => max_pool::reference(x, window),
+        Op::AvgPool { window, count_pad } => avg_pool::reference(x, window, *count_pad),
+        Op::GlobalAvgPool => avg_pool::global(x),
         Op::Softmax { axis } => softmax::reference(x, *axis),
         Op::Concat { axis } => concat::reference(inputs, *axis),
         Op::Pad { pads, value } => pad::reference(x, pads, *value),
-        Op::Slice { axis, start, step, len } => layout::slice(x, *axis, *start, *step, *len),
+        Op::Slice { axis, start, step, len } => slice::reference(x, *axis, *start, *step, *len),
         Op::Reshape(_) => x.clone().reshape(shape),
         Op::Transpose(perm) => x.transpose(perm),
     }

@@ -8,7 +8,9 @@ use super::scheme::{Affine, FixedPoint, Weights};
 use super::site::{Lowered, Site, image_shape};
 use super::steps::Step;
 use crate::graph::{Graph, Op, ValueId};
-use crate::ops::{add, batchnorm, concat, conv2d, layout, linear, lut, matmul, mul, pad, pool, softmax};
+use crate::ops::{
+    add, avg_pool, batchnorm, concat, conv2d, layout, linear, lut, matmul, max_pool, mul, pad, slice, softmax,
+};
 use limbeck_runtime::kernels::Isa;
 use limbeck_runtime::quant::MAX_LEFT;
 use std::collections::BTreeMap;
@@ -96,13 +98,13 @@ fn lower_node(site: &Site<'_>) -> Lowered {
         Op::Unary(f) => Ok(lut::lower(site, *f)),
         Op::Add => add::lower(site),
         Op::Mul => mul::lower(site),
-        Op::MaxPool(window) => Ok(pool::lower_max(window)),
-        Op::AvgPool { window, count_pad } => Ok(pool::lower_average(site, window, *count_pad)),
-        Op::GlobalAvgPool => Ok(pool::lower_global(site)),
+        Op::MaxPool(window) => Ok(max_pool::lower(window)),
+        Op::AvgPool { window, count_pad } => Ok(avg_pool::lower(site, window, *count_pad)),
+        Op::GlobalAvgPool => Ok(avg_pool::lower_global(site)),
         Op::Softmax { axis } => softmax::lower(site, *axis),
         Op::Concat { axis } => concat::lower(site, *axis),
         Op::Pad { pads, value } => pad::lower(site, pads, *value),
-        Op::Slice { axis, start, step, .. } => layout::lower_slice(site, *axis, *start, *step),
+        Op::Slice { axis, start, step, .. } => slice::lower(site, *axis, *start, *step),
         Op::Reshape(_) => Ok(QuantOp::Reshape),
         Op::Transpose(perm) => layout::lower_transpose(site, perm),
     }
