@@ -27,8 +27,9 @@ pub(super) fn demo(args: &DemoArgs, output: &Output, ui: &Ui) -> Result<(), Fail
     write_whole(&work.store.path("demo.toml"), RECIPE.as_bytes())?;
     let built = work.build(ui).all()?;
     let Some(packed) = built.models.first() else { return Err("the demo made no model".into()) };
-    let model = host::parse(Path::new(&packed.file), &packed.bytes)?;
-    let kernels = host::kernels(&model, None);
+    let (path, kernels) = (Path::new(&packed.file), host::best());
+    let bytes = host::in_layout_of(path, packed.bytes.clone(), kernels)?;
+    let model = host::parse(path, &bytes)?;
     let names = labels(&model, built.images.test.classes.len());
     let mut samples: Vec<(String, String, f64, u64)> = Vec::new();
     for index in 0..SAMPLES.min(built.images.test.len()) {

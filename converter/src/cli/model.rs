@@ -1,7 +1,7 @@
 //! The commands that run a model file: `run`, `eval`, `bench`, `verify`.
 
 use super::Failure;
-use super::args::{BenchArgs, Device, EvalArgs, RunArgs, VerifyArgs};
+use super::args::{BenchArgs, Device, EvalArgs, RunArgs, RunnerArgs, VerifyArgs};
 use super::output::{Output, table};
 use super::settings;
 use super::ui::Ui;
@@ -10,16 +10,15 @@ use crate::verify::accuracy::{Scores, first_max, score, softmax};
 use crate::verify::exact::{self, Subject};
 use crate::verify::host;
 use crate::watch::{Stage, Watch};
-use limbeck_runtime::{Kernels, Model, Rng};
+use limbeck_runtime::{AlignedBytes, Kernels, Model, Rng};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// `limbeck run`
 pub(super) fn run(args: &RunArgs, output: &Output) -> Result<(), Failure> {
-    let bytes = host::read(&args.model.model)?;
+    let (bytes, kernels) = load(&args.model)?;
     let model = host::parse(&args.model.model, &bytes)?;
-    let kernels = host::kernels(&model, forced(args.model.table.as_deref())?);
     let ([height, width, channels], classes) = host::task(&model)?;
     if channels != 3 {
         return Err(format!("the model takes images of {channels} channels; image files give 3").into());
@@ -83,15 +82,20 @@ pub(super) fn labels(model: &Model<'_>, classes: usize) -> Vec<String> {
     names
 }
 
+/// A model file in the layout of the table that is to run it: the one asked for, or the best of this CPU.
+fn load(args: &RunnerArgs) -> Result<(AlignedBytes, &'static Kernels), Failure> {
+    let kernels = forced(args.table.as_deref())?.unwrap_or_else(host::best);
+    Ok((host::in_layout_of(&args.model, host::read(&args.model)?, kernels)?, kernels))
+}
+
 fn forced(table: Option<&str>) -> Result<Option<&'static Kernels>, Failure> {
     table.map(settings::table).transpose()
 }
 
 /// `limbeck eval`
 pub(super) fn eval(args: &EvalArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
-    let bytes = host::read(&args.model.model)?;
+    let (bytes, kernels) = load(&args.model)?;
     let model = host::parse(&args.model.model, &bytes)?;
-    let kernels = host::kernels(&model, forced(args.model.table.as_deref())?);
     ui.begin(Stage::Data, "reading images");
     let images = settings::images(&args.data.data, args.data.format, &model, args.limit)?;
     ui.begin(Stage::Verify, "running");
@@ -122,9 +126,8 @@ pub(super) fn eval(args: &EvalArgs, output: &Output, ui: &Ui) -> Result<(), Fail
 
 /// `limbeck bench`
 pub(super) fn bench(args: &BenchArgs, output: &Output) -> Result<(), Failure> {
-    let bytes = host::read(&args.model.model)?;
+    let (bytes, kernels) = load(&args.model)?;
     let model = host::parse(&args.model.model, &bytes)?;
-    let kernels = host::kernels(&model, forced(args.model.table.as_deref())?);
     let measured = host::measure(&model, kernels, args.runs, Duration::MAX)?;
     let mut value = serde_json::to_value(&measured)?;
     value["model"] = json!(args.model.model);

@@ -194,10 +194,11 @@ impl Build<'_> {
         plan: &Plan,
         info: &PackInfo,
     ) -> Result<Certificate, BuildError> {
-        let bytes = pack(&quantized.graph, plan, info)?;
-        let model = host::parse(Path::new(&self.recipe.name), &bytes)?;
+        let (path, kernels) = (Path::new(&self.recipe.name), host::best());
+        let bytes = host::in_layout_of(path, pack(&quantized.graph, plan, info)?, kernels)?;
+        let model = host::parse(path, &bytes)?;
         let count = images.test.len();
-        let outputs = host::outputs(&model, host::kernels(&model, None), &images.test, self.watch, (0, count as u64))?;
+        let outputs = host::outputs(&model, kernels, &images.test, self.watch, (0, count as u64))?;
         Ok(Certificate { digest: exact::digest(&outputs), items: count as u32 })
     }
 }

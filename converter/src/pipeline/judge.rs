@@ -12,7 +12,6 @@ use crate::verify::host::{self, HostError};
 use crate::verify::record::{
     Agreement, Bar, DataRecord, Layer, Measured, ModelRecord, Network, Record, TargetRecord, Training,
 };
-use crate::verify::relayout::relayout;
 use crate::verify::report;
 use crate::watch::Stage;
 use limbeck_runtime::quant::CONTRACT_VERSION;
@@ -99,9 +98,9 @@ impl Build<'_> {
         self.stage(Stage::Report, "timing", || {
             let mut measured = Vec::new();
             for (packed, kernels) in models.iter().take(1).flat_map(|packed| Kernels::all().map(move |k| (packed, k))) {
-                let model = host::parse(Path::new(&packed.file), &packed.bytes)?;
-                let bytes = relayout(&model, kernels.isa.layout())?;
-                let model = host::parse(Path::new(&packed.file), &bytes)?;
+                let path = Path::new(&packed.file);
+                let bytes = host::in_layout_of(path, packed.bytes.clone(), kernels)?;
+                let model = host::parse(path, &bytes)?;
                 measured.push(host::measure(&model, kernels, RUNS, MOST)?);
             }
             let page = self.store.path("report.html");

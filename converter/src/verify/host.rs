@@ -1,9 +1,11 @@
 //! Model files on this computer: read, checked, run over many images, timed.
 
 use super::record::Measured;
+use super::relayout::relayout;
 use crate::artifact::{ArtifactError, Doing};
 use crate::data::Dataset;
 use crate::watch::Watch;
+use limbeck_runtime::format::emit::EmitError;
 use limbeck_runtime::kernels::Order;
 use limbeck_runtime::ops::AllOps;
 use limbeck_runtime::{AlignedBytes, Kernels, Layout, LoadError, Model, Session, SessionError, arena_bytes};
@@ -35,6 +37,14 @@ pub enum HostError {
         layout: String,
         /// Why.
         source: SessionError,
+    },
+    /// The file cannot be written in the layout of the table.
+    #[error("cannot write the model in the layout of table `{table}`: {source}")]
+    Relayout {
+        /// The table.
+        table: &'static str,
+        /// Why.
+        source: EmitError,
     },
     /// The images are not what the model sees.
     #[error("the model takes images of {expected:?} (height, width, channels), but these are {found:?}")]
@@ -82,9 +92,23 @@ pub fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Model<'a>, HostError> {
     Model::parse(bytes).map_err(|source| HostError::Load { path: path.to_owned(), source })
 }
 
-/// The table to run a model with: the best on this CPU, unless one is forced.
-pub fn kernels(model: &Model<'_>, forced: Option<&'static Kernels>) -> &'static Kernels {
-    forced.unwrap_or_else(|| Kernels::best::<AllOps>(model.layout()))
+/// The best table of this CPU.
+pub fn best() -> &'static Kernels {
+    // Any layout will do: a model is brought to the table's own.
+    Kernels::best::<AllOps>(Kernels::all().last().map_or(Layout::PLAIN, |kernels| kernels.isa.layout()))
+}
+
+/// The bytes of a model with its weights in the order of `kernels`: a file for a chip runs here as fast as one for this
+/// computer, and gives the same bytes.
+///
+/// # Errors
+/// If they are no model, or become too large for the format.
+pub fn in_layout_of(path: &Path, bytes: AlignedBytes, kernels: &Kernels) -> Result<AlignedBytes, HostError> {
+    let (model, isa) = (parse(path, &bytes)?, kernels.isa);
+    if model.layout() == isa.layout() {
+        return Ok(bytes);
+    }
+    relayout(&model, isa.layout()).map_err(|source| HostError::Relayout { table: isa.name(), source })
 }
 
 /// The name of a layout, as in the target files.

@@ -4,8 +4,10 @@ use super::files::File;
 
 const MAX_LINES: usize = 500;
 
-/// Folders and files that may hold unsafe code. A fault handler must be an `unsafe fn`, and has nothing unsafe in it.
-const UNSAFE: [&str; 3] = ["runtime/src/kernels/", "runtime/bindings/c/", "firmware/src/fault.rs"];
+/// Folders and files that may hold unsafe code. A fault handler must be an `unsafe fn`, and has nothing unsafe in it; no reference
+/// reaches the stack that is not yet in use.
+const UNSAFE: [&str; 4] =
+    ["runtime/src/kernels/", "runtime/bindings/c/", "firmware/src/fault.rs", "firmware/src/stack.rs"];
 
 /// The only place that may name the ONNX library.
 const TRACT: &str = "converter/src/teacher/onnx";
