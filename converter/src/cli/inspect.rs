@@ -107,6 +107,7 @@ pub(super) fn fit_target(args: &FitArgs, output: &Output) -> Result<(), Failure>
         "table": isa.name(),
         "flash_room": target.device.as_ref().map(|device| device.model_flash_bytes()),
         "ram_room": target.device.as_ref().map(|device| device.arena_bytes()),
+        "stack_bytes": target.device.as_ref().map(|device| device.stack_bytes),
         "problem": problem,
         "remark": remark,
     });
@@ -115,12 +116,13 @@ pub(super) fn fit_target(args: &FitArgs, output: &Output) -> Result<(), Failure>
             Err(_) => return String::new(),
             Ok(None) => format!("{} is a host: every model fits it", target.name),
             Ok(Some(fit)) => format!(
-                "it fits {}: flash {} of {} bytes, RAM {} of {} bytes, table {}",
+                "it fits {}: flash {} of {} bytes, RAM {} of {} bytes beside {} of stack, table {}",
                 target.name,
                 fit.file,
                 fit.flash,
                 fit.arena,
                 fit.ram,
+                fit.stack,
                 isa.name()
             ),
         };
