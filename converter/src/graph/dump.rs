@@ -8,7 +8,7 @@
 //!   output relu1
 //! ```
 
-use super::{Dim, Graph, Node, Op, Pads, Pair, Source, Unary, ValueId, Window};
+use super::{Dim, Graph, Node, Op, Pads, Pair, Pick, Source, Unary, ValueId, Window};
 use std::fmt;
 
 impl fmt::Display for Graph {
@@ -81,10 +81,13 @@ impl fmt::Display for Attributes<'_> {
                 }
                 Ok(())
             }
-            Op::BatchNorm { eps } => write!(f, " eps {eps:e}"),
+            Op::BatchNorm { eps } | Op::LayerNorm { eps } => write!(f, " eps {eps:e}"),
             Op::Unary(Unary::Clip { min, max }) => write!(f, " {min} to {max}"),
             Op::Unary(Unary::LeakyRelu { alpha }) => write!(f, " {alpha}"),
             Op::Unary(Unary::HardSigmoid { alpha, beta }) => write!(f, " {alpha} {beta}"),
+            Op::Attention { heads } => write!(f, " heads {heads}"),
+            Op::Pick(Pick::First) => f.write_str(" first"),
+            Op::Pick(Pick::Mean) => f.write_str(" mean"),
             Op::MaxPool(window) => write!(f, " {window}"),
             Op::AvgPool { window, count_pad } => {
                 write!(f, " {window}{}", if *count_pad { " counted" } else { "" })
@@ -99,7 +102,14 @@ impl fmt::Display for Attributes<'_> {
                 f.write_str(if dims.is_empty() { " []" } else { "]" })
             }
             Op::Transpose(perm) => write!(f, " {perm:?}"),
-            Op::Linear | Op::MatMul | Op::Unary(_) | Op::Add | Op::Mul | Op::GlobalAvgPool => Ok(()),
+            Op::Linear
+            | Op::MatMul
+            | Op::Embedding
+            | Op::Normalize
+            | Op::Unary(_)
+            | Op::Add
+            | Op::Mul
+            | Op::GlobalAvgPool => Ok(()),
         }
     }
 }
@@ -152,6 +162,10 @@ mod tests {
             (Op::Conv2d { window: Window::square(3, 1, 1), groups: 1 }, "Conv2d 3x3 pad 1"),
             (Op::Conv2d { window: strided, groups: 8 }, "Conv2d 3x3 stride 2x1 pad [0, 0, 1, 1] groups 8"),
             (Op::Linear, "Linear"),
+            (Op::LayerNorm { eps: 1e-12 }, "LayerNorm eps 1e-12"),
+            (Op::Attention { heads: 12 }, "Attention heads 12"),
+            (Op::Pick(Pick::First), "Pick first"),
+            (Op::Unary(Unary::Gelu), "Gelu"),
             (Op::BatchNorm { eps: 1e-5 }, "BatchNorm eps 1e-5"),
             (Op::Unary(Unary::Clip { min: 0.0, max: 6.0 }), "Clip 0 to 6"),
             (Op::AvgPool { window: Window::square(2, 2, 0), count_pad: true }, "AvgPool 2x2 stride 2 counted"),

@@ -11,7 +11,7 @@ pub mod rewrite;
 mod shape;
 mod tensor;
 
-pub use op::{Dim, Op, Pads, Pair, Unary, Window};
+pub use op::{Dim, Op, Pads, Pair, Pick, Unary, Window};
 pub use shape::ShapeError;
 pub use tensor::Tensor;
 

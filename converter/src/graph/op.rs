@@ -1,6 +1,7 @@
 //! The operators of the float graph, with their attributes.
 
 use serde::{Deserialize, Serialize};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_2_SQRT_PI};
 
 /// Rows and columns.
 pub type Pair = [usize; 2];
@@ -88,6 +89,10 @@ pub enum Unary {
     Sigmoid,
     /// Hyperbolic tangent.
     Tanh,
+    /// `x * (1 + erf(x / sqrt(2))) / 2` (Hendrycks and Gimpel 2016).
+    Gelu,
+    /// The approximation of [`Unary::Gelu`] by `tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))`.
+    GeluTanh,
 }
 
 impl Unary {
@@ -101,6 +106,8 @@ impl Unary {
             Unary::HardSigmoid { .. } => "HardSigmoid",
             Unary::Sigmoid => "Sigmoid",
             Unary::Tanh => "Tanh",
+            Unary::Gelu => "Gelu",
+            Unary::GeluTanh => "GeluTanh",
         }
     }
 
@@ -120,6 +127,15 @@ impl Unary {
             Unary::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
             Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Unary::Tanh => x.tanh(),
+            Unary::Gelu => {
+                let wide = f64::from(x);
+                (0.5 * wide * (1.0 + erf(wide * FRAC_1_SQRT_2))) as f32
+            }
+            Unary::GeluTanh => {
+                let wide = f64::from(x);
+                let inner = (FRAC_2_PI).sqrt() * (wide + 0.044_715 * wide * wide * wide);
+                (0.5 * wide * (1.0 + inner.tanh())) as f32
+            }
         }
     }
 
@@ -131,6 +147,32 @@ impl Unary {
             _ => None,
         }
     }
+}
+
+/// The error function, to the last digits of an `f64`: its series where that converges fast, and its limit beyond.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 5.0 {
+        // 1 - erf(5) is 1.5e-12.
+        return x.signum();
+    }
+    // erf(x) = 2 / sqrt(pi) * exp(-x^2) * sum of 2^n x^(2n + 1) / (1 * 3 * .. * (2n + 1)): all terms of one sign.
+    let (mut term, mut sum, mut odd) = (x, x, 1.0);
+    while term.abs() > sum.abs() * 1e-17 {
+        odd += 2.0;
+        term *= 2.0 * x * x / odd;
+        sum += term;
+    }
+    FRAC_2_SQRT_PI * (-x * x).exp() * sum
+}
+
+/// Which one vector stands for a whole sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pick {
+    /// That of the first token.
+    First,
+    /// The mean over all tokens.
+    Mean,
 }
 
 /// One size of the target shape of [`Op::Reshape`].
@@ -145,6 +187,10 @@ pub enum Dim {
 }
 
 /// An operator. Images are `[batch, height, width, channels]`; the inputs of each are listed with it.
+///
+/// A batch of texts begins as `ids`, `[batch, length]`: the numbers of its tokens, and behind the end of a text that is
+/// shorter than others -1. Sequences made of them are `[batch, length, width]`; what stands in their rows behind the end
+/// of a text means nothing, and no operator lets it reach other rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Convolution. Inputs: image, weight `[out, kernel rows, kernel columns, in / groups]`, bias `[out]` (may be absent);
@@ -164,6 +210,25 @@ pub enum Op {
         /// Added to the variance.
         eps: f32,
     },
+    /// Rows of a table for the tokens, plus rows for their positions. Inputs: ids, table `[vocabulary, width]`, table
+    /// `[length or more, width]` for the first positions (may be absent). Makes `[batch, length, width]`.
+    Embedding,
+    /// Each vector along the last axis shifted and scaled to mean 0 and variance 1, then `gamma * x + beta` (Ba et al.
+    /// 2016). Inputs: x, gamma, beta.
+    LayerNorm {
+        /// Added to the variance.
+        eps: f32,
+    },
+    /// Each vector along the last axis scaled to length 1; one of zeros stays.
+    Normalize,
+    /// Attention of each token to all tokens of its text (Vaswani et al. 2017), by groups of neighbouring channels:
+    /// `softmax(q k^T / sqrt(width / heads)) v`. Inputs: q, k, v, all `[batch, length, width]`, and the ids.
+    Attention {
+        /// Number of groups.
+        heads: usize,
+    },
+    /// One vector for each text: `[batch, length, width]` to `[batch, width]`. Inputs: x and the ids.
+    Pick(Pick),
     /// A function of each element.
     Unary(Unary),
     /// Sum of two tensors, broadcast by NumPy's rule.
@@ -223,6 +288,11 @@ impl Op {
             Op::Linear => "Linear",
             Op::MatMul => "MatMul",
             Op::BatchNorm { .. } => "BatchNorm",
+            Op::Embedding => "Embedding",
+            Op::LayerNorm { .. } => "LayerNorm",
+            Op::Normalize => "Normalize",
+            Op::Attention { .. } => "Attention",
+            Op::Pick(_) => "Pick",
             Op::Unary(_) => "Unary",
             Op::Add => "Add",
             Op::Mul => "Mul",

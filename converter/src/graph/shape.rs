@@ -28,7 +28,10 @@ pub(super) fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeErr
     let arity = match op {
         Op::Conv2d { .. } | Op::Linear => 2..=3,
         Op::BatchNorm { .. } => 5..=5,
-        Op::MatMul | Op::Add | Op::Mul => 2..=2,
+        Op::Embedding => 2..=3,
+        Op::LayerNorm { .. } => 3..=3,
+        Op::Attention { .. } => 4..=4,
+        Op::MatMul | Op::Add | Op::Mul | Op::Pick(_) => 2..=2,
         Op::Concat { .. } => 1..=usize::MAX,
         _ => 1..=1,
     };
@@ -40,11 +43,18 @@ pub(super) fn infer(op: &Op, inputs: &[&[usize]]) -> Result<Vec<usize>, ShapeErr
         Op::Conv2d { window, groups } => conv2d(window, *groups, inputs),
         Op::Linear => linear(inputs),
         Op::MatMul => matmul(x, inputs[1]),
-        Op::BatchNorm { .. } => match x.last() {
+        Op::BatchNorm { .. } | Op::LayerNorm { .. } => match x.last() {
             Some(c) if inputs[1..].iter().all(|s| *s == [*c]) => Ok(x.to_vec()),
             _ => Err(format!("every parameter must have one value for each channel of {x:?}, got {:?}", &inputs[1..])),
         },
-        Op::Unary(_) => Ok(x.to_vec()),
+        Op::Embedding => embedding(inputs),
+        Op::Attention { heads } => attention(*heads, inputs),
+        Op::Pick(_) => match (x, inputs[1]) {
+            (&[n, s, width], [n2, s2]) if n == *n2 && s == *s2 => Ok(vec![n, width]),
+            (_, ids) => Err(format!("needs [batch, length, width] and ids [batch, length], got {x:?} and {ids:?}")),
+        },
+        Op::Normalize if x.is_empty() => Err("needs at least one axis".to_owned()),
+        Op::Unary(_) | Op::Normalize => Ok(x.to_vec()),
         Op::Add | Op::Mul => broadcast(x, inputs[1]),
         Op::MaxPool(window) | Op::AvgPool { window, .. } => {
             image(x).and_then(|[n, h, w, c]| slide(window, [h, w]).map(|[oh, ow]| vec![n, oh, ow, c]))
@@ -113,6 +123,34 @@ fn linear(inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
         }
         _ => Err(format!("needs [.., in] and a weight [out, in], got {x:?} and {weight:?}")),
     }
+}
+
+fn embedding(inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
+    let (&[n, s], &[_, width]) = (inputs[0], inputs[1]) else {
+        return Err(format!(
+            "needs ids [batch, length] and a table [vocabulary, width], got {:?} and {:?}",
+            inputs[0], inputs[1]
+        ));
+    };
+    match inputs.get(2) {
+        Some(&&[positions, found]) if found == width && positions >= s => {}
+        None => {}
+        Some(found) => return Err(format!("needs positions [{s} or more, {width}], got {found:?}")),
+    }
+    Ok(vec![n, s, width])
+}
+
+fn attention(heads: usize, inputs: &[&[usize]]) -> Result<Vec<usize>, String> {
+    let &[n, s, width] = inputs[0] else {
+        return Err(format!("needs q, k, v [batch, length, width], got {:?}", &inputs[..3]));
+    };
+    if inputs[1] != inputs[0] || inputs[2] != inputs[0] || *inputs[3] != [n, s] {
+        return Err(format!("needs q, k, v of one shape and ids [{n}, {s}], got {inputs:?}"));
+    }
+    if heads == 0 || width % heads != 0 {
+        return Err(format!("{heads} heads do not divide a width of {width}"));
+    }
+    Ok(inputs[0].to_vec())
 }
 
 fn bias(shape: Option<&&[usize]>, out: usize) -> Result<(), String> {
@@ -187,7 +225,7 @@ fn reshape(x: &[usize], dims: &[Dim]) -> Result<Vec<usize>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::op::Unary;
+    use crate::graph::op::{Pick, Unary};
 
     type Shapes = &'static [&'static [usize]];
 
@@ -200,6 +238,11 @@ mod tests {
             (Op::Linear, &[&[4, 64], &[10, 64], &[10]], &[4, 10]),
             (Op::MatMul, &[&[2, 1, 3, 4], &[5, 4, 6]], &[2, 5, 3, 6]),
             (Op::Add, &[&[2, 3, 4], &[3, 1]], &[2, 3, 4]),
+            (Op::Embedding, &[&[4, 16], &[100, 8], &[64, 8]], &[4, 16, 8]),
+            (Op::LayerNorm { eps: 1e-12 }, &[&[4, 16, 8], &[8], &[8]], &[4, 16, 8]),
+            (Op::Attention { heads: 2 }, &[&[4, 16, 8], &[4, 16, 8], &[4, 16, 8], &[4, 16]], &[4, 16, 8]),
+            (Op::Pick(Pick::Mean), &[&[4, 16, 8], &[4, 16]], &[4, 8]),
+            (Op::Normalize, &[&[4, 8]], &[4, 8]),
             (Op::Unary(Unary::Relu), &[&[7]], &[7]),
             (Op::MaxPool(Window::square(2, 2, 0)), &[&[1, 4, 6, 3]], &[1, 2, 3, 3]),
             (Op::GlobalAvgPool, &[&[1, 8, 8, 64]], &[1, 1, 1, 64]),
@@ -221,6 +264,12 @@ mod tests {
             (Op::Conv2d { window: Window::square(3, 1, 1), groups: 2 }, &[&[1, 8, 8, 3], &[8, 3, 3, 1]]),
             (Op::Linear, &[&[4, 64], &[10, 32]]),
             (Op::Linear, &[&[4, 64], &[10, 64], &[11]]),
+            (Op::Embedding, &[&[4, 16], &[100, 8], &[15, 8]]),
+            (Op::Embedding, &[&[4, 16, 1], &[100, 8]]),
+            (Op::LayerNorm { eps: 1e-12 }, &[&[4, 8], &[8], &[7]]),
+            (Op::Attention { heads: 3 }, &[&[4, 16, 8], &[4, 16, 8], &[4, 16, 8], &[4, 16]]),
+            (Op::Attention { heads: 2 }, &[&[4, 16, 8], &[4, 15, 8], &[4, 16, 8], &[4, 16]]),
+            (Op::Pick(Pick::First), &[&[4, 16, 8], &[4, 15]]),
             (Op::Add, &[&[2, 3], &[2, 4]]),
             (Op::Softmax { axis: 2 }, &[&[2, 3]]),
             (Op::Reshape(vec![Dim::Size(5), Dim::Rest]), &[&[2, 3]]),

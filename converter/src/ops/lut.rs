@@ -30,6 +30,11 @@ mod tests {
             (Unary::HardSigmoid { alpha: 0.2, beta: 0.5 }, 1.0, 0.7),
             (Unary::Sigmoid, 0.0, 0.5),
             (Unary::Tanh, 0.0, 0.0),
+            (Unary::Gelu, 1.0, 0.841_344_7),
+            (Unary::Gelu, -3.0, -0.004_049_694),
+            (Unary::Gelu, 9.0, 9.0),
+            (Unary::Gelu, -9.0, 0.0),
+            (Unary::GeluTanh, 1.0, 0.841_192),
         ];
         for (f, x, y) in rows {
             let found = reference(&Tensor::scalar(x), f).data()[0];

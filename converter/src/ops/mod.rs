@@ -5,11 +5,14 @@
 //! the exact result and not with another order of summation.
 
 pub mod add;
+pub mod attention;
 pub mod avg_pool;
 pub mod batchnorm;
 pub mod concat;
 pub mod conv2d;
 pub mod depthwise;
+pub mod embed;
+pub mod layer_norm;
 pub mod layout;
 pub mod linear;
 pub mod lut;
@@ -17,6 +20,7 @@ pub mod matmul;
 pub mod max_pool;
 pub mod mul;
 pub mod pad;
+pub mod pick;
 pub mod reference;
 pub mod slice;
 pub mod softmax;

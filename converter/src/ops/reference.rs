@@ -1,6 +1,9 @@
 //! Runs a whole float graph operator by operator, slowly and plainly: what every faster executor must agree with.
 
-use super::{add, avg_pool, batchnorm, concat, conv2d, linear, lut, matmul, max_pool, mul, pad, slice, softmax};
+use super::{
+    add, attention, avg_pool, batchnorm, concat, conv2d, embed, layer_norm, linear, lut, matmul, max_pool, mul, pad,
+    pick, slice, softmax,
+};
 use crate::graph::{Graph, Op, ShapeError, Source, Tensor, ValueId};
 use std::sync::Arc;
 
@@ -40,6 +43,11 @@ pub fn eval(op: &Op, inputs: &[&Tensor], shape: &[usize]) -> Tensor {
         Op::Linear => linear::reference(x, inputs[1], inputs.get(2).copied()),
         Op::MatMul => matmul::reference(x, inputs[1], shape),
         Op::BatchNorm { eps } => batchnorm::reference(x, inputs[1], inputs[2], inputs[3], inputs[4], *eps),
+        Op::Embedding => embed::reference(x, inputs[1], inputs.get(2).copied()),
+        Op::LayerNorm { eps } => layer_norm::reference(x, inputs[1], inputs[2], *eps),
+        Op::Normalize => layer_norm::normalize(x),
+        Op::Attention { heads } => attention::reference([x, inputs[1], inputs[2]], inputs[3], *heads),
+        Op::Pick(pick) => pick::reference(x, inputs[1], *pick),
         Op::Unary(f) => lut::reference(x, *f),
         Op::Add => add::reference(x, inputs[1], shape),
         Op::Mul => mul::reference(x, inputs[1], shape),

@@ -95,6 +95,9 @@ fn lower_node(site: &Site<'_>) -> Lowered {
         Op::Linear => linear::lower(site),
         Op::MatMul => matmul::lower(site),
         Op::BatchNorm { eps } => batchnorm::lower(site, *eps),
+        Op::Embedding | Op::LayerNorm { .. } | Op::Normalize | Op::Attention { .. } | Op::Pick(_) => {
+            Err(site.unsupported("it has no int8 form yet".to_owned(), "quantize networks for images"))
+        }
         Op::Unary(f) => Ok(lut::lower(site, *f)),
         Op::Add => add::lower(site),
         Op::Mul => mul::lower(site),

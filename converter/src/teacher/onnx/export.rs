@@ -173,6 +173,10 @@ impl Writer<'_> {
                 self.emit(node, "BatchNormalization", &inputs, vec![proto::float("epsilon", *eps)]);
             }
             Op::BatchNorm { .. } => return Err(unsupported("only images and rows of features are normalized")),
+            Op::Embedding | Op::LayerNorm { .. } | Op::Normalize | Op::Attention { .. } | Op::Pick(_) => {
+                return Err(unsupported("networks for texts are not written as ONNX"));
+            }
+            Op::Unary(Unary::Gelu | Unary::GeluTanh) => return Err(unsupported("opset 17 has no such function")),
             Op::Unary(f) => self.unary(node, *f),
             Op::Add | Op::Mul => {
                 let inputs = [self.broadcast(node, 0), self.broadcast(node, 1)];
@@ -271,7 +275,7 @@ impl Writer<'_> {
             }
             Unary::LeakyRelu { alpha } => vec![proto::float("alpha", alpha)],
             Unary::HardSigmoid { alpha, beta } => vec![proto::float("alpha", alpha), proto::float("beta", beta)],
-            Unary::Relu | Unary::HardSwish | Unary::Sigmoid | Unary::Tanh => Vec::new(),
+            Unary::Relu | Unary::HardSwish | Unary::Sigmoid | Unary::Tanh | Unary::Gelu | Unary::GeluTanh => Vec::new(),
         };
         self.emit(node, f.name(), &inputs, attributes);
     }

@@ -3,13 +3,25 @@
 use super::gemm::Store;
 use super::layer::{Inputs, Layer, Point, Scratch, Site};
 use super::passes::{Added, Copied, Passed, Relu, map};
+use super::smooth::Curve;
 use super::strided::{Strided, broadcast, dense};
 use crate::graph::Unary;
 
 /// A function of each element.
 pub(super) struct Map(pub(super) Unary);
 
-/// The derivative of a function at `x`, where it has the value `y`.
+/// The vectorized form of a smooth function.
+fn curve(function: Unary) -> Option<Curve> {
+    match function {
+        Unary::Sigmoid => Some(Curve::Sigmoid),
+        Unary::Tanh => Some(Curve::Tanh),
+        Unary::Gelu => Some(Curve::Gelu),
+        Unary::GeluTanh => Some(Curve::GeluTanh),
+        _ => None,
+    }
+}
+
+/// The derivative of a function with corners at `x`, where it has the value `y`; smooth ones are [`Curve`]s.
 fn slope(function: Unary, x: f32, y: f32) -> f32 {
     let within = |low: f32, high: f32| if x > low && x < high { 1.0 } else { 0.0 };
     match function {
@@ -38,14 +50,16 @@ fn slope(function: Unary, x: f32, y: f32) -> f32 {
                 0.0
             }
         }
-        Unary::Sigmoid => y * (1.0 - y),
-        Unary::Tanh => 1.0 - y * y,
+        Unary::Sigmoid | Unary::Tanh | Unary::Gelu | Unary::GeluTanh => 0.0,
     }
 }
 
 impl Layer for Map {
     fn forward(&self, _: usize, x: Inputs<'_>, y: &mut [f32], _: &mut Scratch) {
         let x = x.get(0);
+        if let Some(curve) = curve(self.0) {
+            return curve.forward(x, y);
+        }
         match self.0 {
             Unary::Relu => map(Relu, [x], [], y, Store::Set),
             function => y.iter_mut().zip(x).for_each(|(y, &x)| *y = function.apply(x)),
@@ -53,6 +67,9 @@ impl Layer for Map {
     }
 
     fn input_grad(&self, _: usize, at: Point<'_>, dx: &mut [f32], store: Store, _: &mut Scratch) {
+        if let Some(curve) = curve(self.0) {
+            return curve.backward(at.x.get(0), at.dy, dx, store);
+        }
         if self.0 == Unary::Relu {
             return map(Passed { floor: 0.0 }, [at.y, at.dy], [], dx, store);
         }

@@ -5,16 +5,23 @@ use super::buffer::Buffer;
 use super::layer::{Inputs, Place, Scratch};
 use super::program::{Step, fold_constants, is_batched, steps};
 use super::threads::Threads;
+use super::tokens::{Items, Texts, Unit, offsets};
+use super::trainable::{gather, scatter};
 use crate::graph::{Graph, Source, Tensor, ValueId};
 use std::sync::{Mutex, PoisonError};
 
 /// Values that the largest activation of the items at hand may have: 512 KiB, a part of the second-level cache.
 const BLOCK_VALUES: usize = 128 << 10;
+/// The most items that go through the layers together.
+const BLOCK_ITEMS: usize = 64;
+/// Tokens of texts that go through the layers together: enough that reading the weights costs little.
+const BLOCK_TOKENS: usize = 256;
 
 /// Runs a graph forward, normalization by stored statistics.
 pub struct Infer {
     graph: Graph,
     batched: bool,
+    texts: Option<Texts>,
     threads: Threads,
     /// For the graph's outputs, and for the taps asked for last.
     plans: [Option<Plan>; 2],
@@ -27,6 +34,7 @@ struct Plan {
     /// Items in a run of a graph that mixes its batch are one, of this batch size.
     batch: Option<usize>,
     graph: Graph,
+    texts: Option<Texts>,
     steps: Vec<(Step, Vec<Option<Place>>, Place)>,
     inputs: Vec<Place>,
     /// Where the wanted values are; none if they are stored.
@@ -44,10 +52,11 @@ struct Worker {
     scratch: Scratch,
 }
 
-/// Some items: the range of them, and where each wanted value goes.
+/// Some items: the range of them, where the tokens of each begin, and where each wanted value goes.
 struct Job<'a> {
     first: usize,
     n: usize,
+    tokens: Vec<usize>,
     outputs: Vec<&'a mut [f32]>,
 }
 
@@ -60,7 +69,8 @@ impl Infer {
         let graph = fold_constants(graph)?;
         let threads = Threads::new(threads)?;
         let workers = (0..threads.count()).map(|_| Mutex::default()).collect();
-        let mut infer = Infer { batched: is_batched(&graph), graph, threads, plans: [None, None], workers };
+        let (batched, texts) = (is_batched(&graph), Texts::of(&graph)?);
+        let mut infer = Infer { batched, texts, graph, threads, plans: [None, None], workers };
         let batch = infer.graph.inputs.first().and_then(|&id| infer.graph.shape(id).first()).copied();
         let outputs = infer.graph.outputs.clone();
         infer.plans[0] = Some(infer.plan(&outputs, batch.unwrap_or(1))?);
@@ -111,7 +121,11 @@ impl Infer {
             None => self.plan(wanted, batch)?,
         };
         let items = if self.batched { batch } else { 1 };
-        let outputs = plan.run(inputs, items, &self.threads, &self.workers);
+        let lengths = match &self.texts {
+            Some(texts) => texts.lengths(inputs[0].data())?,
+            None => Vec::new(),
+        };
+        let outputs = plan.run(inputs, items, &lengths, &self.threads, &self.workers);
         self.plans[which] = Some(plan);
         Ok(outputs)
     }
@@ -138,13 +152,18 @@ impl Infer {
         let item = if self.batched { 1 } else { batch };
         let keeps_shape = self.graph.inputs.iter().all(|&id| self.graph.shape(id).first() == Some(&item));
         let graph = if keeps_shape { self.graph.clone() } else { self.graph.with_batch(item)? };
-        Plan::new(graph, wanted, (!self.batched).then_some(batch))
+        Plan::new(graph, self.texts.clone(), wanted, (!self.batched).then_some(batch))
     }
 }
 
 impl Plan {
-    fn new(graph: Graph, wanted: &[ValueId], batch: Option<usize>) -> Result<Plan, ExecError> {
-        let mut steps = steps(&graph)?;
+    fn new(graph: Graph, texts: Option<Texts>, wanted: &[ValueId], batch: Option<usize>) -> Result<Plan, ExecError> {
+        let one = match &texts {
+            Some(texts) => texts.of_one_token(&graph)?,
+            None => graph.clone(),
+        };
+        let unit = |id: ValueId| texts.as_ref().map_or(Unit::Item, |texts| texts.units[id.0 as usize]);
+        let mut steps = steps(&one)?;
         for step in &mut steps {
             for (operand, &id) in step.inputs.iter().enumerate() {
                 if let Some(tensor) = graph.param(id) {
@@ -160,16 +179,16 @@ impl Plan {
         wanted.iter().for_each(|id| last[id.0 as usize] = usize::MAX);
         let mut places: Vec<Option<Place>> = vec![None; graph.values.len()];
         let mut slots = Slots::default();
-        let len = |id: ValueId| graph.shape(id).iter().product::<usize>();
+        let len = |id: ValueId| one.shape(id).iter().product::<usize>();
         let mut inputs = Vec::new();
         for &id in &graph.inputs {
-            let place = slots.take(len(id));
+            let place = slots.take(unit(id), len(id));
             places[id.0 as usize] = Some(place);
             inputs.push(place);
         }
         let mut placed = Vec::new();
         for (index, step) in steps.into_iter().enumerate() {
-            let to = slots.take(len(step.output));
+            let to = slots.take(unit(step.output), len(step.output));
             let from: Vec<Option<Place>> = step.inputs.iter().map(|id| places[id.0 as usize]).collect();
             places[step.output.0 as usize] = Some(to);
             let mut dead: Vec<ValueId> = step.inputs.iter().copied().chain([step.output]).collect();
@@ -194,13 +213,21 @@ impl Plan {
             outputs: wanted.iter().map(|id| places[id.0 as usize]).collect(),
             steps: placed,
             inputs,
-            block: (BLOCK_VALUES / largest.max(1)).clamp(1, 64),
+            block: (BLOCK_VALUES / largest.max(1)).clamp(1, BLOCK_ITEMS),
             slots: slots.lens,
             graph,
+            texts,
         })
     }
 
-    fn run(&self, inputs: &[&Tensor], items: usize, threads: &Threads, workers: &[Mutex<Worker>]) -> Vec<Tensor> {
+    fn run(
+        &self,
+        inputs: &[&Tensor],
+        items: usize,
+        lengths: &[usize],
+        threads: &Threads,
+        workers: &[Mutex<Worker>],
+    ) -> Vec<Tensor> {
         let mut results: Vec<Tensor> = Vec::new();
         for (&id, place) in self.wanted.iter().zip(&self.outputs) {
             let mut shape = self.graph.shape(id).to_vec();
@@ -214,15 +241,15 @@ impl Plan {
                 }
             }
         }
-        // Small batches are spread over the threads all the same.
-        let block = self.block.min(items.div_ceil(threads.count())).max(1);
-        let mut jobs: Vec<Job<'_>> = (0..items.div_ceil(block))
-            .map(|i| Job { first: i * block, n: block.min(items - i * block), outputs: Vec::new() })
-            .collect();
+        let mut jobs = self.cut(items, lengths, threads.count());
         for (result, place) in results.iter_mut().zip(&self.outputs) {
-            if let Some(place) = place {
-                for (job, part) in jobs.iter_mut().zip(result.data_mut().chunks_mut((block * place.len).max(1))) {
+            if place.is_some() {
+                let item = result.len() / items.max(1);
+                let mut rest = result.data_mut();
+                for job in &mut jobs {
+                    let (part, behind) = rest.split_at_mut(job.n * item);
                     job.outputs.push(part);
+                    rest = behind;
                 }
             }
         }
@@ -234,25 +261,50 @@ impl Plan {
         results
     }
 
+    /// Cuts the items into jobs. Small batches are spread over the threads all the same.
+    fn cut(&self, items: usize, lengths: &[usize], threads: usize) -> Vec<Job<'_>> {
+        let mut jobs = Vec::new();
+        let mut first = 0;
+        if self.texts.is_none() {
+            let block = self.block.min(items.div_ceil(threads)).max(1);
+            while first < items {
+                let n = block.min(items - first);
+                jobs.push(Job { first, n, tokens: Vec::new(), outputs: Vec::new() });
+                first += n;
+            }
+            return jobs;
+        }
+        let block = BLOCK_TOKENS.min(lengths.iter().sum::<usize>().div_ceil(threads));
+        while first < items {
+            let tokens = offsets(&lengths[first..]);
+            let n = tokens.iter().position(|&begin| begin >= block).unwrap_or(items - first);
+            jobs.push(Job { first, n, tokens: tokens[..=n].to_vec(), outputs: Vec::new() });
+            first += n;
+        }
+        jobs
+    }
+
     fn run_job(&self, inputs: &[&Tensor], job: &mut Job<'_>, worker: &mut Worker) {
-        let n = job.n;
+        let items = Items { first: 0, n: job.n, tokens: &job.tokens };
+        let most = items.count(Unit::Token).1.max(job.n);
         let Worker { buffers, scratch } = worker;
         buffers.resize_with(buffers.len().max(self.slots.len()), Buffer::default);
         for (buffer, len) in buffers.iter_mut().zip(&self.slots) {
-            buffer.grow(len * n);
+            buffer.grow(len * most);
         }
         for (input, place) in inputs.iter().zip(&self.inputs) {
-            let items = &input.data()[job.first * place.len..][..n * place.len];
-            buffers[place.slot][..items.len()].copy_from_slice(items);
+            let item = self.texts.as_ref().map_or(place.len, |texts| texts.length);
+            gather(&input.data()[job.first * item..], item, items, *place, &mut buffers[place.slot]);
         }
         for (step, places, to) in &self.steps {
             let mut out = std::mem::take(&mut buffers[to.slot]);
-            let x = Inputs { buffers, places, first: 0, n };
+            let x = Inputs { buffers, places, items };
+            let n = items.count(to.unit).1;
             step.layer.forward(n, x, &mut out[..n * to.len], scratch);
             buffers[to.slot] = out;
         }
         for (place, to) in self.outputs.iter().flatten().zip(&mut job.outputs) {
-            to.copy_from_slice(&buffers[place.slot][..n * place.len]);
+            scatter(&buffers[place.slot], *place, items, to.len() / job.n.max(1), to);
         }
     }
 }
@@ -266,7 +318,7 @@ struct Slots {
 
 impl Slots {
     /// The free buffer of the size nearest to `len`, or a new one.
-    fn take(&mut self, len: usize) -> Place {
+    fn take(&mut self, unit: Unit, len: usize) -> Place {
         let nearest = self.free.iter().enumerate().min_by_key(|(_, slot)| self.lens[**slot].abs_diff(len));
         let slot = match nearest.map(|(index, _)| index) {
             Some(index) => self.free.swap_remove(index),
@@ -276,6 +328,6 @@ impl Slots {
             }
         };
         self.lens[slot] = self.lens[slot].max(len);
-        Place { slot, len, local: false }
+        Place { slot, unit, len, local: false }
     }
 }

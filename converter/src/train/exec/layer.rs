@@ -6,23 +6,27 @@
 
 use super::buffer::Buffer;
 use super::gemm::{Packed, Store};
-use super::{ExecError, conv, depthwise, eltwise, layout, linear, matmul, norm, pool, softmax};
+use super::tokens::{Items, Unit};
+use super::{ExecError, conv, depthwise, eltwise, layout, linear, matmul, norm, pool, rows, softmax, text};
 use crate::graph::{Graph, Node, Op, ValueId};
 
-/// Where the items of a computed value are.
+/// Where the items (or, of texts, their tokens) of a computed value are.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Place {
     /// Which buffer.
     pub(super) slot: usize,
-    /// Values in an item.
+    /// Whether `len` is for an item or for a token.
+    pub(super) unit: Unit,
+    /// Values in one of them.
     pub(super) len: usize,
     /// Whether the buffer holds only the items at hand.
     pub(super) local: bool,
 }
 
 impl Place {
-    /// Where the values of `n` items are, the first of them being item `first`.
-    pub(super) fn range(self, first: usize, n: usize) -> std::ops::Range<usize> {
+    /// Where the values of some items are.
+    pub(super) fn range(self, items: Items<'_>) -> std::ops::Range<usize> {
+        let (first, n) = items.count(self.unit);
         let first = if self.local { 0 } else { first };
         first * self.len..(first + n) * self.len
     }
@@ -34,17 +38,15 @@ pub(super) struct Inputs<'a> {
     pub(super) buffers: &'a [Buffer],
     /// One for each operand; `None` if it is stored.
     pub(super) places: &'a [Option<Place>],
-    /// First item.
-    pub(super) first: usize,
-    /// Number of items.
-    pub(super) n: usize,
+    /// Which items.
+    pub(super) items: Items<'a>,
 }
 
 impl<'a> Inputs<'a> {
     /// The items of a computed operand; nothing if it is stored or absent.
     pub(super) fn get(&self, operand: usize) -> &'a [f32] {
         match self.places.get(operand) {
-            Some(&Some(place)) => &self.buffers[place.slot][place.range(self.first, self.n)],
+            Some(&Some(place)) => &self.buffers[place.slot][place.range(self.items)],
             _ => &[],
         }
     }
@@ -61,7 +63,7 @@ impl<'a> Inputs<'a> {
 /// Everything known when gradients are computed.
 #[derive(Clone, Copy)]
 pub(super) struct Point<'a> {
-    /// Number of items.
+    /// Number of items, or of tokens if that is what the output has one of.
     pub(super) n: usize,
     /// What the layer read.
     pub(super) x: Inputs<'a>,
@@ -76,6 +78,7 @@ pub(super) struct Point<'a> {
 pub(super) struct Scratch {
     pub(super) image: Buffer,
     pub(super) packed: Packed,
+    pub(super) scores: Buffer,
 }
 
 /// An operator ready to run.
@@ -85,11 +88,17 @@ pub(super) trait Layer: Send + Sync {
         let _ = (operand, values);
     }
 
-    /// Computes `n` items of the output, all of whose elements it writes.
+    /// Computes `n` items (or tokens, see [`Point::n`]) of the output, all of whose elements it writes.
     fn forward(&self, n: usize, x: Inputs<'_>, y: &mut [f32], scratch: &mut Scratch);
 
     /// The gradient by a computed operand, put or added to `dx`.
     fn input_grad(&self, operand: usize, at: Point<'_>, dx: &mut [f32], store: Store, scratch: &mut Scratch);
+
+    /// Whether [`Layer::param_grad`] adds to a few places of large tensors, so that all parts of a batch had better do so to
+    /// one tensor, one after another.
+    fn scatters(&self) -> bool {
+        false
+    }
 
     /// Adds the gradient by a stored operand, summed over the items, to `dw`.
     fn param_grad(&self, operand: usize, at: Point<'_>, dw: &mut [f32], scratch: &mut Scratch) {
@@ -154,6 +163,20 @@ pub(super) fn build(site: &Site<'_>) -> Result<Box<dyn Layer>, ExecError> {
             weights_stored(1)?;
             Box::new(norm::Affine::new(site, *eps))
         }
+        Op::Embedding => {
+            weights_stored(1)?;
+            if site.stored(0) {
+                return Err(site.unsupported("the ids that it looks up must be given at each run"));
+            }
+            Box::new(text::Embedding::new(site))
+        }
+        Op::LayerNorm { eps } => {
+            weights_stored(1)?;
+            Box::new(rows::RowNorm::layer_norm(site, *eps))
+        }
+        Op::Normalize => Box::new(rows::RowNorm::to_length(site)),
+        Op::Attention { heads } => Box::new(text::Attention::new(site, *heads)),
+        Op::Pick(which) => Box::new(text::Pick::new(site, *which)),
         Op::MatMul => Box::new(matmul::MatMul::new(site)),
         Op::Unary(function) => Box::new(eltwise::Map(*function)),
         Op::Add => Box::new(eltwise::Binary::new(site, eltwise::Sign::Add)),

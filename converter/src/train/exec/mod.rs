@@ -18,11 +18,15 @@ mod norm;
 mod passes;
 mod pool;
 mod program;
+mod rows;
 mod schedule;
 mod shard;
+mod smooth;
 mod softmax;
 mod strided;
+mod text;
 mod threads;
+mod tokens;
 mod trainable;
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use super::ExecError;
 use super::buffer::Buffer;
 use super::layer::{Inputs, Layer, Place, Scratch, Site, build};
-use crate::graph::{Graph, Op, Source, Tensor, ValueId};
+use super::tokens::{Items, Unit};
+use crate::graph::{Graph, Node, Op, Source, Tensor, ValueId};
 use std::sync::Arc;
 
 /// A batch size that no other axis of a real network has.
@@ -41,8 +42,10 @@ pub(super) fn steps(graph: &Graph) -> Result<Vec<Step>, ExecError> {
 pub(super) fn fold_constants(graph: &Graph) -> Result<Graph, ExecError> {
     let mut folded = graph.clone();
     let constant = |graph: &Graph, node: usize| {
-        let inputs = &graph.nodes[node].inputs;
-        !inputs.is_empty() && inputs.iter().all(|&id| graph.param(id).is_some())
+        let Node { op, inputs, .. } = &graph.nodes[node];
+        // The others see texts, of which a stored tensor does not say where they end.
+        let foldable = !matches!(op, Op::Embedding | Op::Attention { .. } | Op::Pick(_));
+        foldable && !inputs.is_empty() && inputs.iter().all(|&id| graph.param(id).is_some())
     };
     let mut index = 0;
     while index < folded.nodes.len() {
@@ -63,14 +66,14 @@ fn evaluate(graph: &Graph, index: usize) -> Result<Tensor, ExecError> {
     let node = &graph.nodes[index];
     let mut layer = build(&Site { node, graph })?;
     // The weights of these are prepared; everything else is read like a computed value.
-    let weights_apart = matches!(node.op, Op::Conv2d { .. } | Op::Linear | Op::BatchNorm { .. });
+    let weights_apart = matches!(node.op, Op::Conv2d { .. } | Op::Linear | Op::BatchNorm { .. } | Op::LayerNorm { .. });
     let (mut buffers, mut places) = (Vec::new(), Vec::new());
     for (operand, tensor) in node.inputs.iter().filter_map(|&id| graph.param(id)).enumerate() {
         if operand > 0 && weights_apart {
             layer.prepare(operand, tensor.data());
             places.push(None);
         } else {
-            places.push(Some(Place { slot: buffers.len(), len: tensor.len(), local: false }));
+            places.push(Some(Place { slot: buffers.len(), unit: Unit::Item, len: tensor.len(), local: false }));
             let mut buffer = Buffer::default();
             buffer.grow(tensor.len()).copy_from_slice(tensor.data());
             buffers.push(buffer);
@@ -78,7 +81,7 @@ fn evaluate(graph: &Graph, index: usize) -> Result<Tensor, ExecError> {
     }
     let shape = graph.shape(node.output);
     let mut values = vec![0.0; shape.iter().product()];
-    let inputs = Inputs { buffers: &buffers, places: &places, first: 0, n: 1 };
+    let inputs = Inputs { buffers: &buffers, places: &places, items: Items { first: 0, n: 1, tokens: &[] } };
     layer.forward(1, inputs, &mut values, &mut Scratch::default());
     Ok(Tensor::new(shape, values))
 }

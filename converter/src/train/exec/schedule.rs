@@ -5,11 +5,15 @@ use super::gemm::Store;
 use super::layer::{Layer, Place};
 use super::norm::BatchNorm;
 use super::program::{Step, steps};
+use super::tokens::{Texts, Unit};
 use super::trainable::{Param, ParamKind, State};
 use crate::graph::{Graph, Node, Op, Unary, ValueId};
 
 /// Values that the items at hand may take in a phase: 1 MiB, half of a second-level cache.
 const BLOCK_VALUES: usize = 256 << 10;
+/// The most items that go through a phase together. Texts always do: their layers read more weights than activations, and
+/// had better do so for many tokens.
+const BLOCK_ITEMS: usize = 64;
 
 /// One node, or a normalization with what was fused into it.
 pub(super) struct Stage {
@@ -23,6 +27,8 @@ pub(super) struct Stage {
     pub(super) params: Vec<Option<usize>>,
     /// Whether one of them is trained.
     pub(super) trains: bool,
+    /// Whether its gradients are added up over the whole batch at the end, see [`Layer::scatters`].
+    pub(super) scatters: bool,
     /// Whether the gradient of the output is needed and known.
     pub(super) reached: bool,
     /// Whether each operand gets a gradient, and how it meets what other stages put there.
@@ -67,11 +73,12 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// `graph` has a batch of one and no constants to fold.
-    pub(super) fn new(graph: &Graph) -> Result<Schedule, ExecError> {
+    /// `graph` has a batch of one, of one token if it reads `texts`, and no constants to fold.
+    pub(super) fn new(graph: &Graph, texts: Option<&Texts>) -> Result<Schedule, ExecError> {
         let len = |slot: usize| graph.values[slot].shape.iter().product();
-        let places: Vec<Place> =
-            (0..graph.values.len()).map(|slot| Place { slot, len: len(slot), local: false }).collect();
+        let unit = |slot: usize| texts.map_or(Unit::Item, |texts| texts.units[slot]);
+        let place = |slot| Place { slot, unit: unit(slot), len: len(slot), local: false };
+        let places: Vec<Place> = (0..graph.values.len()).map(place).collect();
         let mut schedule = Schedule {
             params: Vec::new(),
             state: Vec::new(),
@@ -85,7 +92,7 @@ impl Schedule {
             schedule.stages.push(stage);
         }
         schedule.fuse(graph);
-        schedule.cut();
+        schedule.cut(texts.is_some());
         schedule.localize(graph);
         for stage in &mut schedule.stages {
             let stored = |id: &ValueId| graph.param(*id).is_some();
@@ -123,8 +130,12 @@ impl Schedule {
             (Work::Norm(Box::new(norm)), vec![id(0)], vec![Some(gamma), Some(beta)])
         } else {
             let kind = |operand: usize| match (&node.op, operand) {
-                (Op::Conv2d { .. } | Op::Linear, 1) | (Op::MatMul, _) => Some(ParamKind::Weight),
+                (Op::Conv2d { .. } | Op::Linear | Op::Embedding, 1) | (Op::MatMul, _) | (Op::Embedding, 2) => {
+                    Some(ParamKind::Weight)
+                }
                 (Op::Conv2d { .. } | Op::Linear, 2) => Some(ParamKind::Bias),
+                (Op::LayerNorm { .. }, 1) => Some(ParamKind::NormScale),
+                (Op::LayerNorm { .. }, 2) => Some(ParamKind::NormShift),
                 _ => None,
             };
             let mut params = Vec::new();
@@ -138,7 +149,8 @@ impl Schedule {
             (Work::Layer(step.layer), step.inputs, params)
         };
         let (from, grads) = (Vec::new(), Vec::new());
-        Stage { work, inputs, from, output: step.output, params, trains: false, reached: false, grads }
+        let scatters = matches!(&work, Work::Layer(layer) if layer.scatters());
+        Stage { work, inputs, from, output: step.output, params, trains: false, scatters, reached: false, grads }
     }
 
     /// The index of a parameter, which several nodes may share.
@@ -205,7 +217,7 @@ impl Schedule {
     }
 
     /// Cuts the stages into phases.
-    fn cut(&mut self) {
+    fn cut(&mut self, of_texts: bool) {
         let is_norm = |stage: &Stage| matches!(stage.work, Work::Norm(_));
         let mut ends: Vec<usize> = (0..self.stages.len()).filter(|&index| is_norm(&self.stages[index])).collect();
         ends.push(self.stages.len());
@@ -213,7 +225,8 @@ impl Schedule {
         for end in ends {
             let stages = &self.stages[begin..(end + 1).min(self.stages.len())];
             let values: usize = stages.iter().map(|stage| self.places[stage.output.0 as usize].len).sum();
-            let block = (BLOCK_VALUES / (2 * values).max(1)).clamp(1, 64);
+            let fitting = (BLOCK_VALUES / (2 * values).max(1)).clamp(1, BLOCK_ITEMS);
+            let block = if of_texts { BLOCK_ITEMS } else { fitting };
             self.phases.push(Phase { begin, end, block });
             begin = end;
         }
@@ -238,7 +251,8 @@ impl Schedule {
                 Work::Layer(_) => {
                     // A normalization gives its operands their gradients in the phase that it ends.
                     let ends = |reader: &usize| phase.is_some_and(|phase| self.phases[phase].end == *reader);
-                    self.grad_places[slot].local = readers.iter().all(|reader| within(reader) || ends(reader));
+                    self.grad_places[slot].local =
+                        !stage.scatters && readers.iter().all(|reader| within(reader) || ends(reader));
                 }
             }
         }

@@ -4,6 +4,7 @@ use super::buffer::Buffer;
 use super::layer::{Inputs, Layer, Place, Point, Scratch};
 use super::norm::Sums;
 use super::schedule::{Norm, Phase, Schedule, Stage, Work};
+use super::tokens::Items;
 
 /// Some items of the batch, with their values and gradients.
 #[derive(Default)]
@@ -12,6 +13,8 @@ pub(super) struct Shard {
     pub(super) first: usize,
     /// Number of items.
     pub(super) n: usize,
+    /// Where the tokens of each item begin and those of the last end, see [`Items::tokens`].
+    pub(super) tokens: Vec<usize>,
     /// Buffers by value.
     pub(super) values: Vec<Buffer>,
     /// Gradients by value.
@@ -23,33 +26,34 @@ pub(super) struct Shard {
     scratch: Scratch,
 }
 
-/// Items that go through a phase together.
-#[derive(Clone, Copy)]
-struct Block {
-    first: usize,
-    n: usize,
-}
-
-impl Block {
+impl Items<'_> {
     /// Their values of one place in a buffer.
     fn of(self, buffer: &[f32], place: Place) -> &[f32] {
-        &buffer[place.range(self.first, self.n)]
+        &buffer[place.range(self)]
     }
 
     fn of_mut(self, buffer: &mut [f32], place: Place) -> &mut [f32] {
-        &mut buffer[place.range(self.first, self.n)]
-    }
-
-    /// The computed operands of a stage.
-    fn inputs<'a>(self, buffers: &'a [Buffer], stage: &'a Stage) -> Inputs<'a> {
-        Inputs { buffers, places: &stage.from, first: self.first, n: self.n }
+        &mut buffer[place.range(self)]
     }
 }
 
+/// The computed operands of a stage for some items.
+fn inputs<'a>(buffers: &'a [Buffer], stage: &'a Stage, items: Items<'a>) -> Inputs<'a> {
+    Inputs { buffers, places: &stage.from, items }
+}
+
 impl Shard {
-    fn blocks(&self, phase: Phase) -> impl Iterator<Item = Block> + use<> {
-        let n = self.n;
-        (0..n).step_by(phase.block).map(move |first| Block { first, n: phase.block.min(n - first) })
+    /// All its items.
+    pub(super) fn items(&self) -> Items<'_> {
+        Items { first: 0, n: self.n, tokens: &self.tokens }
+    }
+
+    /// The items that go through a phase together; `tokens` are the shard's own.
+    fn blocks(n: usize, tokens: &[usize], phase: Phase) -> impl Iterator<Item = Items<'_>> {
+        (0..n).step_by(phase.block).map(move |first| {
+            let n = phase.block.min(n - first);
+            Items { first, n, tokens: tokens.get(first..=first + n).unwrap_or_default() }
+        })
     }
 
     /// Runs a phase forward and counts for the normalization behind it.
@@ -58,23 +62,25 @@ impl Shard {
         if let Some((norm, _)) = norm {
             self.sums.clear(norm.pass.channels);
         }
-        for block in self.blocks(phase) {
+        let tokens = std::mem::take(&mut self.tokens);
+        for block in Shard::blocks(self.n, &tokens, phase) {
             for stage in &schedule.stages[phase.begin..phase.end] {
                 self.run(stage, schedule.place(stage), block);
             }
             if let Some((norm, stage)) = norm {
-                norm.pass.count(block.n, block.inputs(&self.values, stage).get(0), &mut self.sums);
+                norm.pass.count(block.n, inputs(&self.values, stage, block).get(0), &mut self.sums);
             }
         }
+        self.tokens = tokens;
     }
 
     /// Computes a stage's output.
-    fn run(&mut self, stage: &Stage, place: Place, block: Block) {
+    fn run(&mut self, stage: &Stage, place: Place, block: Items<'_>) {
         let mut out = std::mem::take(&mut self.values[place.slot]);
         let y = block.of_mut(&mut out, place);
-        let x = block.inputs(&self.values, stage);
+        let x = inputs(&self.values, stage, block);
         match &stage.work {
-            Work::Layer(layer) => layer.forward(block.n, x, y, &mut self.scratch),
+            Work::Layer(layer) => layer.forward(block.count(place.unit).1, x, y, &mut self.scratch),
             Work::Norm(norm) => norm.pass.apply(x.get(0), x.get(1), y),
         }
         self.values[place.slot] = out;
@@ -91,7 +97,8 @@ impl Shard {
         if let Some((norm, _)) = before {
             self.sums.clear(norm.pass.channels);
         }
-        for block in self.blocks(phase) {
+        let tokens = std::mem::take(&mut self.tokens);
+        for block in Shard::blocks(self.n, &tokens, phase) {
             if let Some((norm, stage)) = behind {
                 self.norm_backward(norm, stage, schedule, block);
             }
@@ -105,16 +112,17 @@ impl Shard {
                         let (place, grad_place) = (schedule.place(stage), schedule.grad_place(stage.output));
                         let y = block.of(&self.values[place.slot], place);
                         let dy = block.of(&self.grads[grad_place.slot], grad_place);
-                        let x = block.inputs(&self.values, stage);
+                        let x = inputs(&self.values, stage, block);
                         norm.pass.count_grad(block.n, x.get(0), y, dy, &mut self.sums);
                     }
                 }
             }
         }
+        self.tokens = tokens;
     }
 
     /// The second pass of a normalization backward.
-    fn norm_backward(&mut self, norm: &Norm, stage: &Stage, schedule: &Schedule, block: Block) {
+    fn norm_backward(&mut self, norm: &Norm, stage: &Stage, schedule: &Schedule, block: Items<'_>) {
         let (place, grad_place) = (schedule.place(stage), schedule.grad_place(stage.output));
         let gradient = std::mem::take(&mut self.grads[grad_place.slot]);
         let dy = block.of(&gradient, grad_place);
@@ -125,7 +133,7 @@ impl Shard {
             let to = schedule.grad_place(*id);
             let dx = block.of_mut(&mut self.grads[to.slot], to);
             if operand == 0 {
-                let x = block.inputs(&self.values, stage).get(0);
+                let x = inputs(&self.values, stage, block).get(0);
                 norm.pass.apply_grad(x, y, dy, dx, store);
             } else {
                 norm.pass.residual_grad(y, dy, dx, store);
@@ -134,12 +142,12 @@ impl Shard {
         self.grads[grad_place.slot] = gradient;
     }
 
-    fn layer_backward(&mut self, layer: &dyn Layer, stage: &Stage, schedule: &Schedule, block: Block) {
+    fn layer_backward(&mut self, layer: &dyn Layer, stage: &Stage, schedule: &Schedule, block: Items<'_>) {
         let (place, grad_place) = (schedule.place(stage), schedule.grad_place(stage.output));
         let gradient = std::mem::take(&mut self.grads[grad_place.slot]);
         let at = Point {
-            n: block.n,
-            x: block.inputs(&self.values, stage),
+            n: block.count(place.unit).1,
+            x: inputs(&self.values, stage, block),
             y: block.of(&self.values[place.slot], place),
             dy: block.of(&gradient, grad_place),
         };
@@ -150,12 +158,31 @@ impl Shard {
                 layer.input_grad(operand, at, dx, store, &mut self.scratch);
             }
         }
-        for (operand, param) in stage.params.iter().enumerate() {
+        let params = if stage.scatters { &[] } else { &stage.params[..] };
+        for (operand, param) in params.iter().enumerate() {
             if let Some(grad) = param.map(|param| &mut self.param_grads[param]).filter(|grad| !grad.is_empty()) {
                 layer.param_grad(operand, at, grad, &mut self.scratch);
             }
         }
         self.grads[grad_place.slot] = gradient;
+    }
+}
+
+impl Shard {
+    /// Adds what all items of a stage that [scatters](Stage::scatters) give a parameter to its gradient.
+    pub(super) fn scatter(&self, schedule: &Schedule, stage: &Stage, param: usize, grad: &mut [f32]) {
+        let Work::Layer(layer) = &stage.work else { return };
+        let (place, grad_place) = (schedule.place(stage), schedule.grad_place(stage.output));
+        let items = self.items();
+        let at = Point {
+            n: items.count(place.unit).1,
+            x: inputs(&self.values, stage, items),
+            y: items.of(&self.values[place.slot], place),
+            dy: items.of(&self.grads[grad_place.slot], grad_place),
+        };
+        for (operand, _) in stage.params.iter().enumerate().filter(|(_, own)| **own == Some(param)) {
+            layer.param_grad(operand, at, grad, &mut Scratch::default());
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::program::{fold_constants, is_batched};
 use super::schedule::{Schedule, Stage, Work};
 use super::shard::Shard;
 use super::threads::Threads;
+use super::tokens::{Items, Texts, Unit, offsets};
 use crate::graph::{Graph, Source, Tensor, ValueId};
 use std::sync::Arc;
 
@@ -21,6 +22,10 @@ use std::sync::Arc;
 const MOMENTUM: f32 = 0.1;
 /// Shards of a batch: enough for the threads of a laptop, few enough to keep their gradients in the cache.
 const SHARDS: usize = 8;
+/// Shards where the gradients are too large for any cache.
+const FEW_SHARDS: usize = 4;
+/// From so many parameters on (without tables of embeddings) there are few.
+const MANY_PARAMS: usize = 2 << 20;
 
 /// What a parameter is to its layer; optimizers decay weights but not the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,35 +71,50 @@ pub struct State {
 /// A graph in training.
 pub struct Trainable {
     graph: Graph,
+    texts: Option<Texts>,
     threads: Threads,
     schedule: Schedule,
+    /// Whether the gradient of each parameter is only scattered, see [`Stage::scatters`].
+    scattered: Vec<bool>,
     shards: Vec<Shard>,
-    logits: Vec<f32>,
-    logits_grad: Vec<f32>,
+    /// By output.
+    outputs: Vec<Vec<f32>>,
+    output_grads: Vec<Vec<f32>>,
 }
 
 impl Trainable {
     /// Prepares `graph` to be trained on `threads` threads.
     ///
     /// # Errors
-    /// If the graph has not one input and one output with the batch as first axis, a node is used in a form that
-    /// has no gradient, or the threads cannot be started.
+    /// If the graph has not one input, and outputs with the batch as first axis, a node is used in a form that has no
+    /// gradient, or the threads cannot be started.
     pub fn new(graph: &Graph, threads: usize) -> Result<Trainable, ExecError> {
         let graph = fold_constants(graph)?;
         let fail = |problem: &str| ExecError::Graph { graph: graph.name.clone(), problem: problem.to_owned() };
-        if graph.inputs.len() != 1 || graph.outputs.len() != 1 {
-            return Err(fail("training needs one input and one output"));
+        if graph.inputs.len() != 1 || graph.outputs.is_empty() {
+            return Err(fail("training needs one input and an output"));
         }
         if !is_batched(&graph) {
             return Err(fail("training needs the batch as first axis of every value; do not reorder or fix that axis"));
         }
         let graph = graph.with_batch(1)?;
+        let texts = Texts::of(&graph)?;
+        let schedule = match &texts {
+            Some(texts) => Schedule::new(&texts.of_one_token(&graph)?, Some(texts))?,
+            None => Schedule::new(&graph, None)?,
+        };
+        let scattered = scattered(&schedule);
+        let summed = schedule.params.iter().zip(&scattered).filter(|(_, scattered)| !**scattered);
+        let many = summed.map(|(param, _)| param.value.len()).sum::<usize>() > MANY_PARAMS;
+        let shards = if texts.is_some() && many { FEW_SHARDS } else { SHARDS };
         Ok(Trainable {
             threads: Threads::new(threads)?,
-            schedule: Schedule::new(&graph)?,
-            shards: (0..SHARDS.max(threads)).map(|_| Shard::default()).collect(),
-            logits: Vec::new(),
-            logits_grad: Vec::new(),
+            shards: (0..shards.max(threads)).map(|_| Shard::default()).collect(),
+            outputs: vec![Vec::new(); graph.outputs.len()],
+            output_grads: vec![Vec::new(); graph.outputs.len()],
+            schedule,
+            scattered,
+            texts,
             graph,
         })
     }
@@ -121,8 +141,8 @@ impl Trainable {
 
     /// One forward and backward pass over `batch` items, normalization by the statistics of this batch.
     ///
-    /// `loss` gets the outputs, `[batch, ..]`, and writes their gradient, which comes to it as zeros. Afterwards [`Param::grad`] holds the
-    /// gradients, and the running statistics have followed those of the batch.
+    /// `loss` gets the first output, `[batch, ..]`, and writes its gradient, which comes to it as zeros. Afterwards [`Param::grad`]
+    /// holds the gradients, and the running statistics have followed those of the batch.
     ///
     /// # Errors
     /// If `input` has not the values of `batch` items.
@@ -132,12 +152,29 @@ impl Trainable {
         batch: usize,
         loss: impl FnOnce(&[f32], &mut [f32]) -> L,
     ) -> Result<L, ExecError> {
-        let item = self.schedule.places[self.graph.inputs[0].0 as usize].len;
+        self.step_all(input, batch, |outputs, grads| loss(&outputs[0], &mut grads[0]))
+    }
+
+    /// As [`Trainable::step`], with a loss of all outputs. What an output has for each token of a text is zero behind its end.
+    ///
+    /// # Errors
+    /// If `input` has not the values of `batch` items, or holds ids that are none.
+    pub fn step_all<L>(
+        &mut self,
+        input: &[f32],
+        batch: usize,
+        loss: impl FnOnce(&[Vec<f32>], &mut [Vec<f32>]) -> L,
+    ) -> Result<L, ExecError> {
+        let item = self.graph.shape(self.graph.inputs[0]).iter().product::<usize>();
         if batch == 0 || input.len() != batch * item {
             let expected = format!("a batch of at least one item of {item} values each");
             return Err(ExecError::Input { expected, found: format!("{} values for {batch} items", input.len()) });
         }
-        self.begin(batch);
+        let lengths = match &self.texts {
+            Some(texts) => texts.lengths(input)?,
+            None => Vec::new(),
+        };
+        self.begin(batch, &lengths);
         self.forward(input);
         let loss = self.judge(batch, loss);
         self.backward();
@@ -162,17 +199,26 @@ impl Trainable {
     }
 
     /// Cuts the batch, makes the buffers large enough, and tells the layers their weights.
-    fn begin(&mut self, batch: usize) {
+    fn begin(&mut self, batch: usize, lengths: &[usize]) {
         let size = batch.div_ceil(self.shards.len());
         let depends = self.plan_grads();
         let input = self.graph.inputs[0];
-        let schedule = &self.schedule;
         for (index, shard) in self.shards.iter_mut().enumerate() {
             shard.first = (index * size).min(batch);
             shard.n = size.min(batch - shard.first);
+            shard.tokens = lengths.get(shard.first..shard.first + shard.n).map(offsets).unwrap_or_default();
+        }
+        let (schedule, scattered) = (&self.schedule, &self.scattered);
+        self.threads.each(&mut self.shards, |shard| {
             shard.values.resize_with(schedule.places.len(), Buffer::default);
             shard.grads.resize_with(schedule.places.len(), Buffer::default);
-            let n = |place: Place| if place.local { shard.n.min(schedule.largest_block()) } else { shard.n };
+            // Of tokens there may be as many in a block as in the shard.
+            let (items, tokens) = (shard.n, shard.items().count(Unit::Token).1);
+            let n = |place: Place| match place.unit {
+                Unit::Token => tokens,
+                Unit::Item if place.local => items.min(schedule.largest_block()),
+                Unit::Item => items,
+            };
             for id in schedule.stages.iter().map(|stage| stage.output).chain([input]) {
                 let (place, grad_place) = (schedule.places[id.0 as usize], schedule.grad_place(id));
                 shard.values[place.slot].grow(n(place) * place.len);
@@ -180,24 +226,23 @@ impl Trainable {
                     shard.grads[place.slot].grow(n(grad_place) * place.len);
                 }
             }
-            shard.param_grads.resize_with(self.schedule.params.len(), Vec::new);
-            for (grad, param) in shard.param_grads.iter_mut().zip(&self.schedule.params) {
+            shard.param_grads.resize_with(schedule.params.len(), Vec::new);
+            for ((grad, param), scattered) in shard.param_grads.iter_mut().zip(&schedule.params).zip(scattered) {
                 grad.clear();
-                grad.resize(if param.trainable { param.value.len() } else { 0 }, 0.0);
+                grad.resize(if param.trainable && !scattered { param.value.len() } else { 0 }, 0.0);
             }
-        }
-        for stage in &mut self.schedule.stages {
-            match &mut stage.work {
-                Work::Layer(layer) => {
-                    for (operand, param) in stage.params.iter().enumerate() {
-                        if let Some(param) = param {
-                            layer.prepare(operand, &self.schedule.params[*param].value);
-                        }
+        });
+        let Schedule { stages, params, state, .. } = &mut self.schedule;
+        self.threads.each(stages, |stage| match &mut stage.work {
+            Work::Layer(layer) => {
+                for (operand, param) in stage.params.iter().enumerate() {
+                    if let Some(param) = param {
+                        layer.prepare(operand, &params[*param].value);
                     }
                 }
-                Work::Norm(norm) => norm.pass.begin(&self.schedule.state[norm.mean].value),
             }
-        }
+            Work::Norm(norm) => norm.pass.begin(&state[norm.mean].value),
+        });
     }
 
     /// Decides which operands get a gradient (those that some trainable parameter stands behind), and says which values.
@@ -208,7 +253,7 @@ impl Trainable {
             depends[stage.output.0 as usize] = stage.trains || stage.inputs.iter().any(|id| depends[id.0 as usize]);
         }
         let mut met = vec![false; self.schedule.places.len()];
-        met[self.graph.outputs[0].0 as usize] = true;
+        self.graph.outputs.iter().for_each(|id| met[id.0 as usize] = true);
         for stage in self.schedule.stages.iter_mut().rev() {
             let output = stage.output.0 as usize;
             stage.reached = depends[output] && met[output];
@@ -223,12 +268,14 @@ impl Trainable {
 
     fn forward(&mut self, input: &[f32]) {
         let place = self.schedule.places[self.graph.inputs[0].0 as usize];
+        let item = self.texts.as_ref().map_or(place.len, |texts| texts.length);
         for (index, &phase) in self.schedule.phases.iter().enumerate() {
             let schedule = &self.schedule;
             self.threads.each(&mut self.shards, |shard| {
                 if index == 0 {
-                    let items = &input[shard.first * place.len..][..shard.n * place.len];
-                    shard.values[place.slot][..items.len()].copy_from_slice(items);
+                    let given = &input[shard.first * item..][..shard.n * item];
+                    let items = Items { first: 0, n: shard.n, tokens: &shard.tokens };
+                    gather(given, item, items, place, &mut shard.values[place.slot]);
                 }
                 shard.forward(schedule, phase);
             });
@@ -247,19 +294,31 @@ impl Trainable {
         }
     }
 
-    /// Lets the loss see all outputs and gives each shard its part of their gradient.
-    fn judge<L>(&mut self, batch: usize, loss: impl FnOnce(&[f32], &mut [f32]) -> L) -> L {
-        let Place { slot, len, .. } = self.schedule.places[self.graph.outputs[0].0 as usize];
-        self.logits.clear();
-        for shard in &self.shards {
-            self.logits.extend_from_slice(&shard.values[slot][..shard.n * len]);
+    /// Lets the loss see all outputs and gives each shard its part of their gradients.
+    fn judge<L>(&mut self, batch: usize, loss: impl FnOnce(&[Vec<f32>], &mut [Vec<f32>]) -> L) -> L {
+        let item = |id: &ValueId| self.graph.shape(*id).iter().product::<usize>();
+        let items: Vec<usize> = self.graph.outputs.iter().map(item).collect();
+        for (output, (id, &item)) in self.outputs.iter_mut().zip(self.graph.outputs.iter().zip(&items)) {
+            let place = self.schedule.places[id.0 as usize];
+            output.clear();
+            output.resize(batch * item, 0.0);
+            for shard in &self.shards {
+                scatter(&shard.values[place.slot], place, shard.items(), item, &mut output[shard.first * item..]);
+            }
         }
-        self.logits_grad.clear();
-        self.logits_grad.resize(batch * len, 0.0);
-        let value = loss(&self.logits, &mut self.logits_grad);
-        for shard in &mut self.shards {
-            let items = &self.logits_grad[shard.first * len..][..shard.n * len];
-            shard.grads[slot].grow(items.len())[..items.len()].copy_from_slice(items);
+        for (grads, item) in self.output_grads.iter_mut().zip(&items) {
+            grads.clear();
+            grads.resize(batch * item, 0.0);
+        }
+        let value = loss(&self.outputs, &mut self.output_grads);
+        for (grads, (id, &item)) in self.output_grads.iter().zip(self.graph.outputs.iter().zip(&items)) {
+            let place = self.schedule.grad_place(*id);
+            for shard in &mut self.shards {
+                let given = &grads[shard.first * item..][..shard.n * item];
+                let items = Items { first: 0, n: shard.n, tokens: &shard.tokens };
+                shard.grads[place.slot].grow(items.count(place.unit).1 * place.len);
+                gather(given, item, items, place, &mut shard.grads[place.slot]);
+            }
         }
         value
     }
@@ -286,14 +345,51 @@ impl Trainable {
     /// Sums the shards' gradients in their order.
     fn collect(&mut self) {
         let shards = &self.shards;
-        let mut jobs: Vec<(usize, &mut Param)> = self.schedule.params.iter_mut().enumerate().collect();
+        let mut params = std::mem::take(&mut self.schedule.params);
+        let schedule = &self.schedule;
+        let scatters: Vec<&Stage> = schedule.stages.iter().filter(|stage| stage.scatters && stage.reached).collect();
+        let mut jobs: Vec<(usize, &mut Param)> = params.iter_mut().enumerate().collect();
         self.threads.each(&mut jobs, |(index, param)| {
             param.grad.clear();
             param.grad.resize(param.value.len(), 0.0);
             for shard in shards {
                 param.grad.iter_mut().zip(&shard.param_grads[*index]).for_each(|(sum, grad)| *sum += grad);
             }
+            if param.trainable {
+                for (stage, shard) in scatters.iter().flat_map(|stage| shards.iter().map(move |shard| (stage, shard))) {
+                    shard.scatter(schedule, stage, *index, &mut param.grad);
+                }
+            }
         });
+        self.schedule.params = params;
+    }
+}
+
+/// Whether the gradient of each parameter is made by nothing but stages that scatter.
+fn scattered(schedule: &Schedule) -> Vec<bool> {
+    let readers = |param| schedule.stages.iter().filter(move |stage| stage.params.contains(&Some(param)));
+    (0..schedule.params.len()).map(|param| readers(param).all(|stage| stage.scatters)).collect()
+}
+
+/// Copies items of `item` values to a buffer, of texts the values of their tokens.
+pub(super) fn gather(from: &[f32], item: usize, items: Items<'_>, place: Place, to: &mut [f32]) {
+    if place.unit == Unit::Item {
+        return to[..items.n * item].copy_from_slice(&from[..items.n * item]);
+    }
+    for (text, from) in items.texts().zip(from.chunks_exact(item)) {
+        let to = &mut to[text.start * place.len..text.end * place.len];
+        to.copy_from_slice(&from[..to.len()]);
+    }
+}
+
+/// Copies them back; what is behind the end of a text stays as it is.
+pub(super) fn scatter(from: &[f32], place: Place, items: Items<'_>, item: usize, to: &mut [f32]) {
+    if place.unit == Unit::Item {
+        return to[..items.n * item].copy_from_slice(&from[..items.n * item]);
+    }
+    for (text, to) in items.texts().zip(to.chunks_exact_mut(item)) {
+        let from = &from[text.start * place.len..text.end * place.len];
+        to[..from.len()].copy_from_slice(from);
     }
 }
 

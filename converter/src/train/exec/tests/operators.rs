@@ -105,6 +105,8 @@ fn functions_of_one_value() {
         Unary::HardSigmoid { alpha: 0.9, beta: 0.4 },
         Unary::Sigmoid,
         Unary::Tanh,
+        Unary::Gelu,
+        Unary::GeluTanh,
     ];
     for function in functions {
         let graph = graph_of(&Op::Unary(function), &[3, 5, 7], &[]);
@@ -152,6 +154,15 @@ fn pools() {
 fn softmaxes() {
     check(Op::Softmax { axis: 2 }, &[3, 7], &[]);
     check(Op::Softmax { axis: 1 }, &[3, 7], &[]);
+}
+
+#[test]
+fn rows_are_normalized() {
+    for width in [1, 7, 16, 33, 64] {
+        let (gamma, beta) = (tensor(&[width], 3), tensor(&[width], 4));
+        check(Op::LayerNorm { eps: 0.1 }, &[3, width], &[gamma, beta]);
+        check(Op::Normalize, &[3, width], &[]);
+    }
 }
 
 #[test]
