@@ -1,5 +1,6 @@
 //! Student families: named network shapes that a recipe can ask for.
 
+pub mod distilbert;
 pub mod resnet;
 
 use crate::graph::{Graph, ShapeError};

@@ -1,5 +1,6 @@
 //! Teachers: trained networks with what is needed to show them images.
 
+pub mod hf_dir;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod safetensors;
