@@ -39,14 +39,30 @@ pub enum DataError {
         /// The file or folder.
         path: PathBuf,
     },
+    /// A line of a file of texts.
+    #[error("{}:{line}: {problem}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// No text at all.
+    #[error("{} holds no text", path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+    },
     /// Nothing to tell apart.
-    #[error("all {images} images of {} are of one class, `{class}`: a classifier needs two or more", path.display())]
+    #[error("all {images} examples of {} are of one class, `{class}`: a classifier needs two or more", path.display())]
     OneClass {
         /// The file or folder.
         path: PathBuf,
         /// The class.
         class: String,
-        /// How many images.
+        /// How many images or texts.
         images: usize,
     },
     /// A record file does not end with a whole record.
@@ -114,7 +130,7 @@ pub enum DataError {
         classes: Vec<String>,
     },
     /// More images are to be held out than there are.
-    #[error("cannot hold out {wanted} of {images} images: at least one of each class must be left to learn from")]
+    #[error("cannot hold out {wanted} of {images} examples: at least one of each class must be left to learn from")]
     Split {
         /// Images to hold out.
         wanted: usize,

@@ -1,4 +1,4 @@
-//! Labelled images: where they come from, how they are split, changed and turned into numbers.
+//! Labelled images and texts: where they come from, how they are split, changed and turned into numbers.
 
 mod augment;
 mod cifar;
@@ -8,6 +8,7 @@ mod normalize;
 pub mod random;
 mod shapes;
 mod split;
+pub mod text;
 
 pub use augment::{Augment, Fill, View};
 pub use error::DataError;
@@ -15,7 +16,7 @@ pub use folder::load_image;
 pub use normalize::{Normalize, Table};
 pub use shapes::generate;
 pub(crate) use split::shuffle;
-pub use split::{Split, split};
+pub use split::{Split, split, split_labels};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};

@@ -18,9 +18,17 @@ pub struct Split {
 /// # Errors
 /// If a class would be left without an image to learn from.
 pub fn split(data: &Dataset, valid: usize, seed: u64) -> Result<Split, DataError> {
-    let total = data.len();
-    let mut members = vec![Vec::new(); data.classes.len()];
-    for (index, &label) in data.labels.iter().enumerate() {
+    split_labels(&data.labels, data.classes.len(), valid, seed)
+}
+
+/// Holds out `valid` of the examples that have these labels, of each class in proportion to its number.
+///
+/// # Errors
+/// If a class would be left without an example to learn from.
+pub fn split_labels(labels: &[u32], classes: usize, valid: usize, seed: u64) -> Result<Split, DataError> {
+    let total = labels.len();
+    let mut members = vec![Vec::new(); classes];
+    for (index, &label) in labels.iter().enumerate() {
         members[label as usize].push(index);
     }
     let mut held = vec![false; total];
