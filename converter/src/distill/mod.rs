@@ -8,12 +8,14 @@ mod labels;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use error::LabelError;
 pub use examples::Labelled;
 pub use label::label;
 pub use labels::Labels;
 pub use settings::{DistillSettings, Ensemble, LabelSettings, Precision};
+pub use texts::{label_texts, teach_texts};
 
 use crate::data::{self, Dataset, Normalize};
 use crate::graph::Graph;

@@ -1,5 +1,6 @@
 //! What a trainer learns from: inputs and targets, drawn anew for each epoch.
 
+use crate::data::text::Tokenized;
 use crate::data::{Augment, Dataset, Normalize, Table};
 use sha2::{Digest, Sha256};
 
@@ -73,6 +74,49 @@ impl Examples for Images<'_> {
             hasher.update((*index as u64).to_le_bytes());
         }
         hasher.update(format!("{:?} {:?} {}", self.normalize, self.augment, self.seed));
+        crate::data::hex(&hasher.finalize())
+    }
+}
+
+/// Some texts of a data set, with a teacher's answers if there are some.
+pub struct TextExamples<'a> {
+    data: &'a Tokenized,
+    indices: &'a [usize],
+    teacher: Option<&'a [f32]>,
+}
+
+impl<'a> TextExamples<'a> {
+    /// The texts of `indices`; `teacher` has a row of logits for each text of the data set.
+    ///
+    /// The network must have room for the longest of them.
+    pub fn new(data: &'a Tokenized, indices: &'a [usize], teacher: Option<&'a [f32]>) -> Self {
+        TextExamples { data, indices, teacher }
+    }
+}
+
+impl Examples for TextExamples<'_> {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn draw(&self, _: usize, index: usize, input: &mut [f32]) -> Target<'_> {
+        let index = self.indices[index];
+        let ids = self.data.text(index);
+        for (place, value) in input.iter_mut().enumerate() {
+            *value = ids.get(place).map_or(-1.0, |&id| f32::from(id));
+        }
+        let classes = self.data.classes.len();
+        let teacher = self.teacher.map(|logits| &logits[index * classes..][..classes]);
+        Target { label: self.data.labels[index], teacher }
+    }
+
+    fn hash(&self) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(self.data.hash());
+        for index in self.indices {
+            hasher.update((*index as u64).to_le_bytes());
+        }
+        self.teacher.into_iter().flatten().for_each(|logit| hasher.update(logit.to_le_bytes()));
         crate::data::hex(&hasher.finalize())
     }
 }

@@ -1,6 +1,7 @@
 //! How gradients change weights: SGD with momentum, and AdamW.
 
 use super::exec::{Param, ParamKind};
+use super::freeze::Pace;
 use super::settings::OptimizerSettings;
 
 /// Keeps Adam's division away from zero.
@@ -24,9 +25,12 @@ impl Optimizer {
         Optimizer { rule, weight_decay, memory: vec![zeros; means] }
     }
 
-    /// Takes step number `step` (counted from 0) against the gradients.
-    pub(super) fn update(&mut self, params: &mut [Param], rate: f32, step: usize) {
-        for (i, param) in params.iter_mut().enumerate().filter(|(_, p)| p.trainable) {
+    /// Takes step number `step` (counted from 0) against the gradients, each parameter at its own pace.
+    pub(super) fn update(&mut self, params: &mut [Param], paces: &[Pace], rate: f32, step: usize) {
+        for (i, (param, pace)) in params.iter_mut().zip(paces).enumerate().filter(|(_, (p, _))| p.trainable) {
+            let rate = rate * pace.share;
+            // Running means begin when a parameter begins to move.
+            let step = step - pace.from.unwrap_or(0).min(step);
             let decay = if param.kind == ParamKind::Weight { self.weight_decay } else { 0.0 };
             let values = param.value.iter_mut().zip(&param.grad);
             match (self.rule, &mut self.memory[..]) {
@@ -70,6 +74,8 @@ mod tests {
     use super::*;
     use crate::graph::ValueId;
 
+    const AT_ONCE: Pace = Pace { share: 1.0, from: Some(0) };
+
     /// A weight and a bias, both 2.0, each with its gradients over two steps.
     fn run(rule: OptimizerSettings, grads: [[f32; 2]; 2]) -> [f32; 2] {
         let mut params = [ParamKind::Weight, ParamKind::Bias].map(|kind| Param {
@@ -83,7 +89,7 @@ mod tests {
         let mut optimizer = Optimizer::new(rule, 0.1, &params);
         for (step, grads) in grads.into_iter().enumerate() {
             params.iter_mut().zip(grads).for_each(|(param, grad)| param.grad = vec![grad]);
-            optimizer.update(&mut params, 0.5, step);
+            optimizer.update(&mut params, &[AT_ONCE; 2], 0.5, step);
         }
         params.map(|param| param.value[0])
     }
@@ -122,7 +128,7 @@ mod tests {
         clip(&mut params, 1.0);
         assert!((params[0].grad[0] - 0.6).abs() < 1e-6 && (params[1].grad[0] - 0.8).abs() < 1e-6);
         let rule = OptimizerSettings::Sgd { momentum: 0.0, nesterov: false };
-        Optimizer::new(rule, 0.0, &params).update(&mut params, 1.0, 0);
+        Optimizer::new(rule, 0.0, &params).update(&mut params, &[AT_ONCE; 3], 1.0, 0);
         assert!((params[0].value[0] - 0.4).abs() < 1e-6 && params[2].value[0] == 1.0);
     }
 }

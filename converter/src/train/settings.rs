@@ -33,6 +33,24 @@ pub struct TrainSettings {
     pub clip_norm: Option<f32>,
     /// How images are changed.
     pub augment: Augment,
+    /// Parts of the network that stay as they are, by the beginnings of their parameters' names (`embeddings`, `layer1`).
+    // What is as usual is not written: results of former recipes keep their keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
+    /// Epochs after which one more layer learns, from the last one down (Howard and Ruder 2018); 0 lets all learn at once.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unfreeze: f32,
+    /// The learning rate of each layer as a share of that of the next one up; 1 gives all the same.
+    #[serde(skip_serializing_if = "is_one")]
+    pub layer_decay: f32,
+}
+
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
+}
+
+fn is_one(value: &f32) -> bool {
+    *value == 1.0
 }
 
 /// How gradients change weights.
@@ -99,6 +117,9 @@ impl Default for TrainSettings {
             ema: 0.999,
             clip_norm: None,
             augment: Augment::default(),
+            freeze: Vec::new(),
+            unfreeze: 0.0,
+            layer_decay: 1.0,
         }
     }
 }
@@ -127,6 +148,8 @@ impl TrainSettings {
             .or_else(|| not_negative("weight_decay", self.weight_decay))
             .or_else(|| share("label_smoothing", self.label_smoothing))
             .or_else(|| share("ema", self.ema))
+            .or_else(|| not_negative("unfreeze", self.unfreeze))
+            .or_else(|| positive("layer_decay", self.layer_decay))
             .or_else(|| self.clip_norm.and_then(|norm| positive("clip_norm", norm)))
             .or(optimizer)
     }
@@ -150,6 +173,15 @@ mod tests {
             ..TrainSettings::default()
         };
         assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn usual_layers_leave_no_trace() {
+        let written = serde_json::to_string(&TrainSettings::default()).unwrap();
+        assert!(!written.contains("freeze") && !written.contains("layer_decay"), "{written}");
+        let settings = TrainSettings { unfreeze: 0.5, layer_decay: 0.9, ..TrainSettings::default() };
+        let again: TrainSettings = serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
+        assert_eq!(again, settings);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::error::TrainError;
 use super::evaluate::evaluate;
 use super::examples::{Examples, Target};
 use super::exec::Trainable;
+use super::freeze::{Pace, paces};
 use super::loss::{Loss, Sums};
 use super::optimizer::{Optimizer, clip};
 use super::settings::TrainSettings;
@@ -123,6 +124,8 @@ struct Trainer<'a> {
     steps: usize,
     model: Trainable,
     optimizer: Optimizer,
+    /// By parameter.
+    paces: Vec<Pace>,
     ema: Ema,
     epoch: usize,
     /// Steps of this epoch that are done.
@@ -146,11 +149,13 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, TrainError> {
         let model = Trainable::new(graph, control.threads)?;
         let batch = settings.batch.min(examples.len());
+        let steps = examples.len() / batch;
         Ok(Trainer {
+            paces: paces(settings, model.params(), steps).map_err(TrainError::Settings)?,
             of: fingerprint(graph, examples, loss, settings),
             item: graph.inputs.first().map_or(0, |&id| graph.shape(id).iter().skip(1).product::<usize>().max(1)),
             batch,
-            steps: examples.len() / batch,
+            steps,
             optimizer: Optimizer::new(settings.optimizer, settings.weight_decay, model.params()),
             ema: Ema::new(settings.ema, tensors(&model)),
             model,
@@ -212,6 +217,10 @@ impl<'a> Trainer<'a> {
         let inputs = input.chunks_exact_mut(self.item);
         let draw = |(&index, input)| self.examples.draw(self.epoch, index, input);
         let targets: Vec<Target<'_>> = indices.iter().zip(inputs).map(draw).collect();
+        let step = self.epoch * self.steps + self.step;
+        for (param, pace) in self.model.params_mut().iter_mut().zip(&self.paces) {
+            param.trainable = pace.moves_at(step);
+        }
         let loss = self.loss;
         let sums = self.model.step(input, indices.len(), |logits, grad| loss.batch(logits, &targets, grad))?;
         if !sums.loss.is_finite() {
@@ -223,8 +232,7 @@ impl<'a> Trainer<'a> {
         if let Some(longest) = self.settings.clip_norm {
             clip(params, longest);
         }
-        let step = self.epoch * self.steps + self.step;
-        self.optimizer.update(params, rate, step);
+        self.optimizer.update(params, &self.paces, rate, step);
         self.ema.update(step, tensors(&self.model));
         Ok(())
     }

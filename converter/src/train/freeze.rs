@@ -1,0 +1,125 @@
+//! Which parameters are trained when and how fast: frozen parts, gradual unfreezing, and slower early layers.
+//!
+//! Parameters fall into groups by their names, up to the first part with a number in it: `embeddings`,
+//! `transformer.layer.0`, `classifier`; `conv1`, `layer2`, `fc`. Groups are numbered as the network reads them.
+
+use super::exec::Param;
+use super::settings::TrainSettings;
+
+/// What is done with a parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pace {
+    /// Share of the learning rate.
+    pub(super) share: f32,
+    /// The first step, counted from 0, that changes it; `None` if none does.
+    pub(super) from: Option<usize>,
+}
+
+impl Pace {
+    /// Whether a step changes the parameter.
+    pub(super) fn moves_at(self, step: usize) -> bool {
+        self.from.is_some_and(|from| step >= from)
+    }
+}
+
+/// The group that a parameter's name puts it into.
+fn group(name: &str) -> &str {
+    let mut end = 0;
+    for part in name.split('.') {
+        end += part.len();
+        if part.contains(|c: char| c.is_ascii_digit()) {
+            return &name[..end];
+        }
+        end += 1;
+    }
+    name.split('.').next().unwrap_or(name)
+}
+
+/// The pace of each parameter, in their order, for epochs of `steps` steps; or what is wrong with the settings.
+pub(super) fn paces(settings: &TrainSettings, params: &[Param], steps: usize) -> Result<Vec<Pace>, String> {
+    let begins = |name: &str, part: &String| {
+        name.strip_prefix(part.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    if let Some(part) = settings.freeze.iter().find(|part| !params.iter().any(|param| begins(&param.name, part))) {
+        let mut groups: Vec<&str> = params.iter().map(|param| group(&param.name)).collect();
+        groups.dedup();
+        return Err(format!("`freeze` names `{part}`, but the network has {}", groups.join(", ")));
+    }
+    let mut groups: Vec<&str> = Vec::new();
+    for param in params {
+        if !groups.contains(&group(&param.name)) {
+            groups.push(group(&param.name));
+        }
+    }
+    let pace = |param: &Param| {
+        let own = group(&param.name);
+        let below = groups.iter().rev().position(|group| *group == own).unwrap_or(0);
+        let frozen = settings.freeze.iter().any(|part| begins(&param.name, part));
+        let from = (below as f64 * f64::from(settings.unfreeze) * steps as f64).ceil() as usize;
+        Pace { share: settings.layer_decay.powi(below as i32), from: (!frozen).then_some(from) }
+    };
+    let paces: Vec<Pace> = params.iter().map(pace).collect();
+    if paces.iter().all(|pace| pace.from.is_none()) {
+        return Err("`freeze` leaves nothing to train".to_owned());
+    }
+    Ok(paces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ValueId;
+    use crate::train::exec::ParamKind;
+
+    fn params(names: &[&str]) -> Vec<Param> {
+        let param = |name: &&str| Param {
+            id: ValueId(0),
+            name: (*name).to_owned(),
+            value: vec![0.0],
+            grad: vec![0.0],
+            kind: ParamKind::Weight,
+            trainable: true,
+        };
+        names.iter().map(param).collect()
+    }
+
+    const NAMES: [&str; 6] = [
+        "embeddings.word_embeddings.weight",
+        "embeddings.LayerNorm.weight",
+        "transformer.layer.0.ffn.lin1.weight",
+        "transformer.layer.10.ffn.lin1.weight",
+        "classifier.weight",
+        "classifier.bias",
+    ];
+
+    #[test]
+    fn groups_are_layers() {
+        assert_eq!(NAMES.map(group)[..4], ["embeddings", "embeddings", "transformer.layer.0", "transformer.layer.10"]);
+        assert_eq!([group("layer1.0.conv1.weight"), group("fc.bias"), group("w")], ["layer1", "fc", "w"]);
+    }
+
+    #[test]
+    fn upper_layers_learn_first_and_faster() {
+        let settings = TrainSettings { layer_decay: 0.5, unfreeze: 1.5, ..TrainSettings::default() };
+        let paces = paces(&settings, &params(&NAMES), 10).unwrap();
+        let expected = [(0.125, 45), (0.125, 45), (0.25, 30), (0.5, 15), (1.0, 0), (1.0, 0)];
+        assert_eq!(paces, expected.map(|(share, from)| Pace { share, from: Some(from) }));
+        assert!(paces[3].moves_at(15) && !paces[3].moves_at(14));
+    }
+
+    #[test]
+    fn frozen_parts_stay_and_must_be_there() {
+        let frozen = |parts: &[&str]| TrainSettings {
+            freeze: parts.iter().map(|&part| part.to_owned()).collect(),
+            ..TrainSettings::default()
+        };
+        let paces = |parts: &[&str]| super::paces(&frozen(parts), &params(&NAMES), 10);
+        let error = paces(&["transformer.layer.1"]).unwrap_err();
+        assert!(error.contains("`transformer.layer.1`") && error.contains("transformer.layer.10"), "{error}");
+        let still: Vec<bool> =
+            paces(&["embeddings", "transformer.layer.10"]).unwrap().iter().map(|p| p.from.is_none()).collect();
+        assert_eq!(still, [true, true, false, true, false, false]);
+        assert!(paces(&["bert"]).unwrap_err().contains("embeddings, transformer.layer.0"));
+        assert!(paces(&["embeddings", "transformer", "classifier"]).unwrap_err().contains("nothing to train"));
+    }
+}
