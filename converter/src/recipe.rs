@@ -272,7 +272,7 @@ network = "resnet8"
         assert!(error.starts_with("r.toml:2: `name`: `../tiny` names files"), "{error}");
         let error = message("name = \"a\"\n[data]\n");
         assert!(error.starts_with("r.toml:2: `data`: needs `path = \"FOLDER\"`"), "{error}");
-        let error = message("name = \"a\"\n[data]\ngenerated = { train = 1, test = 1 }\n");
+        let error = message("name = \"a\"\n[data]\ngenerated = { train = 8, test = 8 }\n");
         assert!(error.starts_with("r.toml:1: `student`: there is nothing to make"), "{error}");
     }
 }
