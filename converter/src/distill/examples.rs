@@ -45,7 +45,8 @@ impl Examples for Labelled<'_> {
         self.augment.view(view, image).apply(self.data.image(image), &mut pixels, shape, self.augment.fill);
         self.augment.cover(&mut pixels, shape, self.seed, epoch, image);
         self.table.apply(&pixels, input);
-        Target { label: self.data.labels[image], teacher: Some(self.labels.get(view, image)) }
+        let teacher = Some(self.labels.get(view, image));
+        Target { label: self.data.labels[image], teacher, vector: None }
     }
 
     fn hash(&self) -> String {

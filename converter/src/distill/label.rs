@@ -101,7 +101,7 @@ impl Examples for Views<'_> {
         let mut pixels = vec![0; data.image_len()];
         augment.view(view, image).apply(data.image(image), &mut pixels, data.shape, augment.fill);
         self.table.apply(&pixels, input);
-        Target { label: data.labels[image], teacher: None }
+        Target { label: data.labels[image], teacher: None, vector: None }
     }
 
     fn hash(&self) -> String {

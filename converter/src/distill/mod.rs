@@ -15,7 +15,7 @@ pub use examples::Labelled;
 pub use label::label;
 pub use labels::Labels;
 pub use settings::{DistillSettings, Ensemble, LabelSettings, Precision};
-pub use texts::{label_texts, teach_texts};
+pub use texts::{Taught, label_texts, teach_texts};
 
 use crate::data::{self, Dataset, Normalize};
 use crate::graph::Graph;
@@ -53,6 +53,6 @@ pub fn distill(
     let normalize = Normalize::student();
     let examples = Labelled::new(data, &split.train, labels, &normalize, settings);
     let valid = Images::plain(data, &split.valid, &normalize);
-    let loss = Loss { smoothing: settings.label_smoothing, distill: Some(how.loss()) };
+    let loss = Loss { smoothing: settings.label_smoothing, distill: Some(how.loss()), hidden: None };
     train::fit(student, &examples, (!split.valid.is_empty()).then_some(&valid as _), &loss, settings, control)
 }

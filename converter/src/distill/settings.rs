@@ -1,6 +1,6 @@
 //! What a recipe says about distillation.
 
-use crate::train::Distill;
+use crate::train::{Distance, Distill, Hidden};
 use serde::{Deserialize, Serialize};
 
 /// How a student learns from a teacher's answers.
@@ -11,11 +11,26 @@ pub struct DistillSettings {
     pub temperature: f32,
     /// The teacher's part of the loss, from 0 to 1; the labels have the rest.
     pub weight: f32,
+    /// How much the distance between the student's and the teacher's vector of a text counts beside these; 0 does without.
+    // What is as usual is not written: results of former recipes keep their keys.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub hidden: f32,
+    /// What that distance is.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub distance: Distance,
+}
+
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
+}
+
+fn is_usual(distance: &Distance) -> bool {
+    *distance == Distance::default()
 }
 
 impl Default for DistillSettings {
     fn default() -> Self {
-        DistillSettings { temperature: 4.0, weight: 0.9 }
+        DistillSettings { temperature: 4.0, weight: 0.9, hidden: 0.0, distance: Distance::Cosine }
     }
 }
 
@@ -25,12 +40,19 @@ impl DistillSettings {
         Distill { temperature: self.temperature, weight: self.weight }
     }
 
+    /// The loss of vectors, if it counts.
+    pub(super) fn vectors(&self) -> Option<Hidden> {
+        (self.hidden > 0.0).then_some(Hidden { weight: self.hidden, distance: self.distance })
+    }
+
     /// What makes no sense, if anything.
     pub(super) fn problem(&self) -> Option<String> {
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             Some(format!("`temperature` is {}, but must be above 0", self.temperature))
         } else if !(0.0..=1.0).contains(&self.weight) {
             Some(format!("`weight` is {}, but must be from 0 to 1", self.weight))
+        } else if !(self.hidden.is_finite() && self.hidden >= 0.0) {
+            Some(format!("`hidden` is {}, but must not be negative", self.hidden))
         } else {
             None
         }

@@ -162,7 +162,7 @@ fn a_student_learns_what_its_teacher_knows_and_the_labels_hide() {
     let labels = ask(&[teacher], &data, &exact(4), folder.path(), &watch).unwrap();
     let mut wrong = data.clone();
     wrong.labels.iter_mut().enumerate().filter(|(i, _)| i % 10 < 4).for_each(|(_, label)| *label = 1 - *label);
-    let how = DistillSettings { temperature: 2.0, weight: 1.0 };
+    let how = DistillSettings { temperature: 2.0, weight: 1.0, ..DistillSettings::default() };
     let student = distill(&network(), &wrong, &labels, &settings, &how, &control).unwrap();
     let result = evaluate(&student.graph, &Images::plain(&data, &all, &Normalize::student()), 1).unwrap();
     assert!(result.accuracy() > 0.95, "{result:?}");

@@ -4,19 +4,31 @@ use super::error::LabelError;
 use super::labels::{Labels, Shard};
 use super::settings::{DistillSettings, Precision};
 use crate::artifact::{ArtifactError, Doing};
+use crate::data::random::{Purpose, stream};
 use crate::data::text::Tokenized;
 use crate::data::{self, hex};
-use crate::graph::Graph;
-use crate::train::{self, Control, Loss, TextExamples, TrainError, TrainSettings, Trained};
+use crate::graph::{Graph, Op, Tensor};
+use crate::train::exec::ExecError;
+use crate::train::{self, Answers, Control, Loss, TextExamples, TrainError, TrainSettings, Trained};
+use rand::RngExt;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// Texts of a file of answers: what an interruption can cost at most.
 const SHARD: usize = 2000;
 
-/// The logits of `teacher` for every text, from the files in `folder` as far as they are there.
+/// What a student learns from beside the labels, for every text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taught<'a> {
+    /// The teacher's logits.
+    pub logits: Option<&'a Labels>,
+    /// The teacher's vectors, such as a [sentence encoder](crate::families::distilbert::Head::Embed) makes.
+    pub vectors: Option<&'a Labels>,
+}
+
+/// The logits or vectors that `teacher` makes of every text, from the files in `folder` as far as they are there.
 ///
-/// `data` are the texts as the teacher's own tokenizer cuts them.
+/// `data` are the texts as the teacher's own tokenizer cuts them, which need not be the student's.
 ///
 /// # Errors
 /// If the teacher cannot be executed or answers nonsense, a file cannot be read or written, `folder` holds answers to something
@@ -28,9 +40,9 @@ pub fn label_texts(
     folder: &Path,
     control: &Control<'_>,
 ) -> Result<Labels, LabelError> {
-    let (total, classes) = (data.len(), data.classes.len());
-    if outputs(teacher) != Some(classes) {
-        return Err(LabelError::Settings("the teacher has another number of classes than the texts"));
+    let (total, classes) = (data.len(), outputs(teacher).unwrap_or(0));
+    if classes == 0 {
+        return Err(LabelError::Settings("the teacher makes nothing of a text"));
     }
     let of = hash(teacher, data, precision);
     std::fs::create_dir_all(folder).map_err(|e| ArtifactError::new(folder, Doing::Write, e))?;
@@ -45,7 +57,7 @@ pub fn label_texts(
                 let mut rows = Vec::with_capacity(count * classes);
                 train::for_batches(
                     teacher,
-                    &TextExamples::new(data, &indices, None),
+                    &TextExamples::new(data, &indices, Answers::default()),
                     control.threads,
                     |answers, _| {
                         rows.extend_from_slice(answers);
@@ -66,34 +78,70 @@ pub fn label_texts(
 
 /// Trains `student` on texts as its own tokenizer cuts them, and on the teacher's answers to them if there are some.
 ///
-/// With `settings.hold_out` texts held out, it learns from the others and is watched on those.
+/// The vector that stands for a text in the student is compared with the teacher's behind a linear layer of its own, which is
+/// trained with it and is not in the result. With `settings.hold_out` texts held out, it learns from the others and is watched on those.
 ///
 /// # Errors
 /// If no texts can be held out, or the training fails or is interrupted.
 pub fn teach_texts(
     student: &Graph,
     data: &Tokenized,
-    labels: Option<&Labels>,
+    taught: Taught<'_>,
     settings: &TrainSettings,
     how: &DistillSettings,
     control: &Control<'_>,
 ) -> Result<Trained, TrainError> {
-    if let Some(problem) = how.problem().filter(|_| labels.is_some()) {
+    let answered = taught.logits.or(taught.vectors).is_some();
+    if let Some(problem) = how.problem().filter(|_| answered) {
         return Err(TrainError::Settings(problem));
     }
     let (texts, classes) = (data.len(), data.classes.len());
-    let misfit = labels.is_some_and(|labels| (labels.images, labels.classes, labels.views) != (texts, classes, 1));
-    if misfit || outputs(student) != Some(classes) {
+    let misfit = |labels: &Labels, width: usize| (labels.images, labels.classes, labels.views) != (texts, width, 1);
+    let misfits = taught.logits.is_some_and(|labels| misfit(labels, classes))
+        || taught.vectors.is_some_and(|labels| misfit(labels, labels.classes));
+    if misfits || outputs(student) != Some(classes) {
         return Err(TrainError::Settings(format!(
             "the teacher's outputs or `{}` are not for {texts} texts and {classes} classes",
             student.name
         )));
     }
     let split = data::split_labels(&data.labels, classes, settings.hold_out, settings.seed)?;
-    let examples = TextExamples::new(data, &split.train, labels.map(|labels| &labels.logits[..]));
-    let valid = TextExamples::new(data, &split.valid, None);
-    let loss = Loss { smoothing: settings.label_smoothing, distill: labels.map(|_| how.loss()) };
-    train::fit(student, &examples, (!split.valid.is_empty()).then_some(&valid as _), &loss, settings, control)
+    let vectors = taught.vectors.zip(how.vectors());
+    let answers = Answers {
+        logits: taught.logits.map(|labels| &labels.logits[..]),
+        vectors: vectors.map(|(labels, _)| &labels.logits[..]),
+    };
+    let examples = TextExamples::new(data, &split.train, answers);
+    let valid = TextExamples::new(data, &split.valid, Answers::default());
+    let loss = Loss {
+        smoothing: settings.label_smoothing,
+        distill: taught.logits.map(|_| how.loss()),
+        hidden: vectors.map(|(_, hidden)| hidden),
+    };
+    let valid = (!split.valid.is_empty()).then_some(&valid as _);
+    let Some((labels, _)) = vectors else { return train::fit(student, &examples, valid, &loss, settings, control) };
+    let student = projected(student, labels.classes, settings.seed)?;
+    let mut trained = train::fit(&student, &examples, valid, &loss, settings, control)?;
+    trained.graph.outputs.truncate(1);
+    trained.graph.remove_dead();
+    Ok(trained)
+}
+
+/// The student with a second output: the vector that stands for the text, made as wide as the teacher's.
+fn projected(student: &Graph, width: usize, seed: u64) -> Result<Graph, TrainError> {
+    let mut graph = student.clone();
+    let pooled = graph.nodes.iter().rev().find(|node| matches!(node.op, Op::Pick(_))).map(|node| node.output);
+    let Some((pooled, &[_, own])) = pooled.map(|id| (id, graph.shape(id))) else {
+        let problem = format!("`{}` has no vector that stands for a text; leave `hidden` at 0", student.name);
+        return Err(TrainError::Settings(problem));
+    };
+    let mut rng = stream(seed, Purpose::Weights, graph.values.len() as u64, 0);
+    let bound = 1.0 / (own.max(1) as f32).sqrt();
+    let weight = (0..width * own).map(|_| bound * (2.0 * rng.random::<f32>() - 1.0)).collect();
+    let weight = graph.add_param("projection.weight", Tensor::new([width, own], weight));
+    let vector = graph.add("projection", Op::Linear, &[pooled, weight]).map_err(ExecError::from)?;
+    graph.outputs.push(vector);
+    Ok(graph)
 }
 
 /// Logits of a text.
@@ -114,9 +162,10 @@ fn hash(teacher: &Graph, data: &Tokenized, precision: Precision) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::families::distilbert::{inherit, named};
+    use crate::families::distilbert::{DistilBert, Head, inherit, named};
+    use crate::graph::Pick;
     use crate::train::tests::StopAfter;
-    use crate::train::{OptimizerSettings, evaluate};
+    use crate::train::{Distance, OptimizerSettings, evaluate};
     use crate::watch::{Unwatched, Watch};
 
     /// Texts of different lengths; the class is which of tokens 3 and 4 comes first.
@@ -157,13 +206,15 @@ mod tests {
     }
 
     fn teach(student: &Graph, data: &Tokenized, labels: Option<&Labels>, settings: &TrainSettings) -> Graph {
-        let (watch, how) = (Unwatched::default(), DistillSettings { temperature: 2.0, weight: 1.0 });
-        teach_texts(student, data, labels, settings, &how, &Control::new(1, &watch)).unwrap().graph
+        let watch = Unwatched::default();
+        let how = DistillSettings { temperature: 2.0, weight: 1.0, ..DistillSettings::default() };
+        let taught = Taught { logits: labels, vectors: None };
+        teach_texts(student, data, taught, settings, &how, &Control::new(1, &watch)).unwrap().graph
     }
 
     fn accuracy(graph: &Graph, data: &Tokenized) -> f64 {
         let all: Vec<usize> = (0..data.len()).collect();
-        evaluate(graph, &TextExamples::new(data, &all, None), 1).unwrap().accuracy()
+        evaluate(graph, &TextExamples::new(data, &all, Answers::default()), 1).unwrap().accuracy()
     }
 
     #[test]
@@ -182,6 +233,35 @@ mod tests {
         assert!(accuracy(&student, &data) > 0.97, "{}", accuracy(&student, &data));
         let error = label_texts(&student, &data, Precision::F32, folder.path(), &control).unwrap_err();
         assert!(matches!(error, LabelError::Other { .. }), "{error}");
+    }
+
+    #[test]
+    fn vectors_are_learned_by_students_of_another_width() {
+        let (data, folder, watch) = (order(80), tempfile::tempdir().unwrap(), Unwatched::default());
+        let control = Control::new(1, &watch);
+        let teacher = DistilBert {
+            head: Head::Embed { pick: Pick::Mean, normalize: true },
+            ..named("distilbert-l1-h12-a2", 10, 9, 2).unwrap()
+        };
+        let teacher = teacher.build("teacher", Some(5)).unwrap();
+        let vectors = label_texts(&teacher, &data, Precision::F32, folder.path(), &control).unwrap();
+        assert_eq!(vectors.classes, 12);
+        let run = |hidden: f32, distance| {
+            let how = DistillSettings { hidden, distance, ..DistillSettings::default() };
+            let taught = Taught { logits: None, vectors: Some(&vectors) };
+            let settings = TrainSettings { epochs: 4, hold_out: 0, ..settings() };
+            let trained = teach_texts(&network(1, 2), &data, taught, &settings, &how, &control).unwrap();
+            assert_eq!(trained.graph.outputs.len(), 1);
+            assert_eq!(trained.graph.param_count(), network(1, 2).param_count());
+            trained
+        };
+        let without = run(0.0, Distance::Cosine);
+        for distance in [Distance::Cosine, Distance::Mse] {
+            let with = run(10.0, distance);
+            assert_ne!(with.graph, without.graph);
+            let (first, last) = (with.history[0].loss, with.history[3].loss);
+            assert!(last < 0.8 * first, "{distance:?}: {first} to {last}");
+        }
     }
 
     #[test]
@@ -210,7 +290,7 @@ mod tests {
         let run = |watch: &dyn Watch, threads: usize, checkpoint: bool| {
             let checkpoint = checkpoint.then(|| folder.path().join("checkpoint"));
             let control = Control { checkpoint, ..Control::new(threads, watch) };
-            teach_texts(&student, &data, None, &settings, &how, &control)
+            teach_texts(&student, &data, Taught::default(), &settings, &how, &control)
         };
         let whole = run(&Unwatched::default(), 2, false).unwrap();
         assert!(matches!(run(&StopAfter::new(5), 1, true), Err(TrainError::Interrupted { .. })));
@@ -223,9 +303,15 @@ mod tests {
         let (data, watch) = (order(20), Unwatched::default());
         let other = named("distilbert-l1-h16-a2", 10, 9, 5).unwrap().build("other", Some(1)).unwrap();
         let control = Control::new(1, &watch);
-        let error = teach_texts(&other, &data, None, &settings(), &DistillSettings::default(), &control).unwrap_err();
+        let how = DistillSettings::default();
+        let error = teach_texts(&other, &data, Taught::default(), &settings(), &how, &control).unwrap_err();
         assert!(error.to_string().contains("2 classes"), "{error}");
         let folder = tempfile::tempdir().unwrap();
-        assert!(label_texts(&other, &data, Precision::F16, folder.path(), &control).is_err());
+        let labels = label_texts(&other, &data, Precision::F16, folder.path(), &control).unwrap();
+        let taught = Taught { logits: Some(&labels), vectors: None };
+        assert!(teach_texts(&network(1, 1), &data, taught, &settings(), &how, &control).is_err());
+        let how = DistillSettings { hidden: -1.0, ..how };
+        let error = teach_texts(&network(1, 1), &data, taught, &settings(), &how, &control).unwrap_err();
+        assert!(error.to_string().contains("`hidden`"), "{error}");
     }
 }

@@ -194,7 +194,7 @@ fn alone(
     let parts = split(data, settings.hold_out, settings.seed)?;
     let examples = train::Images::new(data, &parts.train, normalize, settings.augment, settings.seed);
     let valid = train::Images::plain(data, &parts.valid, normalize);
-    let loss = Loss { smoothing: settings.label_smoothing, distill: None };
+    let loss = Loss { smoothing: settings.label_smoothing, ..Loss::default() };
     let valid = (!parts.valid.is_empty()).then_some(&valid as &dyn train::Examples);
     Ok(train::fit(graph, &examples, valid, &loss, settings, control)?)
 }

@@ -11,6 +11,8 @@ pub struct Target<'a> {
     pub label: u32,
     /// A teacher's logits for exactly this input, if there are some.
     pub teacher: Option<&'a [f32]>,
+    /// A teacher's vector for exactly this input, if there is one.
+    pub vector: Option<&'a [f32]>,
 }
 
 /// Numbered examples that may look different in each epoch, always in the same way for the same epoch.
@@ -64,7 +66,7 @@ impl Examples for Images<'_> {
         view.apply(self.data.image(index), &mut pixels, shape, self.augment.fill);
         self.augment.cover(&mut pixels, shape, self.seed, epoch, index);
         self.table.apply(&pixels, input);
-        Target { label: self.data.labels[index], teacher: None }
+        Target { label: self.data.labels[index], teacher: None, vector: None }
     }
 
     fn hash(&self) -> String {
@@ -82,15 +84,30 @@ impl Examples for Images<'_> {
 pub struct TextExamples<'a> {
     data: &'a Tokenized,
     indices: &'a [usize],
-    teacher: Option<&'a [f32]>,
+    answers: Answers<'a>,
+}
+
+/// What a teacher says to the texts of a data set: a row for each, or nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Answers<'a> {
+    /// Rows of logits.
+    pub logits: Option<&'a [f32]>,
+    /// Rows of vectors.
+    pub vectors: Option<&'a [f32]>,
+}
+
+impl<'a> Answers<'a> {
+    /// The row of one of `texts` texts.
+    fn row(rows: Option<&'a [f32]>, texts: usize, text: usize) -> Option<&'a [f32]> {
+        let width = rows?.len() / texts.max(1);
+        rows?.get(text * width..(text + 1) * width)
+    }
 }
 
 impl<'a> TextExamples<'a> {
-    /// The texts of `indices`; `teacher` has a row of logits for each text of the data set.
-    ///
-    /// The network must have room for the longest of them.
-    pub fn new(data: &'a Tokenized, indices: &'a [usize], teacher: Option<&'a [f32]>) -> Self {
-        TextExamples { data, indices, teacher }
+    /// The texts of `indices`; the network must have room for the longest of them.
+    pub fn new(data: &'a Tokenized, indices: &'a [usize], answers: Answers<'a>) -> Self {
+        TextExamples { data, indices, answers }
     }
 }
 
@@ -105,9 +122,9 @@ impl Examples for TextExamples<'_> {
         for (place, value) in input.iter_mut().enumerate() {
             *value = ids.get(place).map_or(-1.0, |&id| f32::from(id));
         }
-        let classes = self.data.classes.len();
-        let teacher = self.teacher.map(|logits| &logits[index * classes..][..classes]);
-        Target { label: self.data.labels[index], teacher }
+        let row = |rows| Answers::row(rows, self.data.len(), index);
+        let (teacher, vector) = (row(self.answers.logits), row(self.answers.vectors));
+        Target { label: self.data.labels[index], teacher, vector }
     }
 
     fn hash(&self) -> String {
@@ -116,7 +133,9 @@ impl Examples for TextExamples<'_> {
         for index in self.indices {
             hasher.update((*index as u64).to_le_bytes());
         }
-        self.teacher.into_iter().flatten().for_each(|logit| hasher.update(logit.to_le_bytes()));
+        for rows in [self.answers.logits, self.answers.vectors] {
+            rows.into_iter().flatten().for_each(|value| hasher.update(value.to_le_bytes()));
+        }
         crate::data::hex(&hasher.finalize())
     }
 }

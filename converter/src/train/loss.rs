@@ -10,7 +10,66 @@ pub struct Loss {
     pub smoothing: f32,
     /// How the teacher's outputs count, for examples that have them.
     pub distill: Option<Distill>,
+    /// How the teacher's vectors count, for networks with a second output and examples that have them.
+    pub hidden: Option<Hidden>,
 }
+
+/// How far the network's second output may be from a teacher's vector for the same example (Sanh et al. 2019, Jiao et al.
+/// 2020).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hidden {
+    /// What the distance is multiplied by before it is added to the other losses.
+    pub weight: f32,
+    /// What the distance is.
+    pub distance: Distance,
+}
+
+/// A distance of two vectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Distance {
+    /// One minus the cosine of the angle between them.
+    #[default]
+    Cosine,
+    /// The mean square of the difference.
+    Mse,
+}
+
+impl Hidden {
+    /// The loss of a batch, and the gradient of its mean with respect to the vectors (rows of one example each).
+    pub(super) fn batch(&self, vectors: &[f32], targets: &[Target<'_>], grad: &mut [f32]) -> f64 {
+        let width = (vectors.len() / targets.len().max(1)).max(1);
+        let mean = self.weight / targets.len() as f32;
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let mut total = 0.0;
+        let rows = vectors.chunks_exact(width).zip(grad.chunks_exact_mut(width));
+        for ((own, grad), target) in rows.zip(targets) {
+            let Some(wanted) = target.vector.filter(|vector| vector.len() == width) else { continue };
+            match self.distance {
+                Distance::Cosine => {
+                    let (length, other) =
+                        (dot(own, own).sqrt().max(SHORTEST), dot(wanted, wanted).sqrt().max(SHORTEST));
+                    let cosine = dot(own, wanted) / (length * other);
+                    for ((grad, own), wanted) in grad.iter_mut().zip(own).zip(wanted) {
+                        *grad = mean / length * (cosine * own / length - wanted / other);
+                    }
+                    total += f64::from(self.weight * (1.0 - cosine));
+                }
+                Distance::Mse => {
+                    for ((grad, own), wanted) in grad.iter_mut().zip(own).zip(wanted) {
+                        let gap = own - wanted;
+                        *grad = mean * 2.0 / width as f32 * gap;
+                        total += f64::from(self.weight * gap * gap / width as f32);
+                    }
+                }
+            }
+        }
+        total
+    }
+}
+
+/// Keeps divisions by lengths of vectors away from zero.
+const SHORTEST: f32 = 1e-6;
 
 /// How a teacher's outputs count (Hinton, Vinyals, Dean 2015).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,7 +168,7 @@ mod tests {
 
     fn targets(with_teacher: bool) -> [Target<'static>; 2] {
         let teacher = |row: usize| with_teacher.then(|| &TEACHER[3 * row..][..3]);
-        [Target { label: 2, teacher: teacher(0) }, Target { label: 0, teacher: teacher(1) }]
+        [(2, 0), (0, 1)].map(|(label, row)| Target { label, teacher: teacher(row), vector: teacher(row) })
     }
 
     #[test]
@@ -125,9 +184,9 @@ mod tests {
     fn gradients_are_those_of_the_loss() {
         for (loss, with_teacher) in [
             (Loss::default(), false),
-            (Loss { smoothing: 0.1, distill: None }, false),
-            (Loss { smoothing: 0.1, distill: Some(Distill { temperature: 4.0, weight: 0.7 }) }, true),
-            (Loss { smoothing: 0.0, distill: Some(Distill { temperature: 1.0, weight: 1.0 }) }, true),
+            (Loss { smoothing: 0.1, ..Loss::default() }, false),
+            (Loss { smoothing: 0.1, distill: Some(Distill { temperature: 4.0, weight: 0.7 }), hidden: None }, true),
+            (Loss { distill: Some(Distill { temperature: 1.0, weight: 1.0 }), ..Loss::default() }, true),
         ] {
             let targets = targets(with_teacher);
             let (mut grad, mut unused) = ([0.0; 6], [0.0; 6]);
@@ -145,8 +204,28 @@ mod tests {
     }
 
     #[test]
+    fn vectors_are_drawn_to_the_teachers() {
+        for distance in [Distance::Cosine, Distance::Mse] {
+            let hidden = Hidden { weight: 0.5, distance };
+            let (mut grad, mut unused) = ([0.0; 6], [0.0; 6]);
+            hidden.batch(&LOGITS, &targets(true), &mut grad);
+            for (i, grad) in grad.iter().enumerate() {
+                let mut at = |delta: f32| {
+                    let mut vectors = LOGITS;
+                    vectors[i] += delta;
+                    hidden.batch(&vectors, &targets(true), &mut unused) / 2.0
+                };
+                let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
+                assert!((slope - f64::from(*grad)).abs() < 1e-4, "{distance:?} at {i}: {slope} and {grad}");
+            }
+            assert!(hidden.batch(&TEACHER, &targets(true), &mut grad).abs() < 1e-6);
+            assert_eq!(hidden.batch(&LOGITS, &targets(false), &mut [0.0; 6]), 0.0);
+        }
+    }
+
+    #[test]
     fn a_student_equal_to_its_teacher_has_nothing_to_learn() {
-        let loss = Loss { smoothing: 0.0, distill: Some(Distill { temperature: 3.0, weight: 1.0 }) };
+        let loss = Loss { distill: Some(Distill { temperature: 3.0, weight: 1.0 }), ..Loss::default() };
         let mut grad = [1.0; 6];
         let sums = loss.batch(&TEACHER, &targets(true), &mut grad);
         assert!(sums.loss.abs() < 1e-6 && grad.iter().all(|g| g.abs() < 1e-7), "{sums:?} {grad:?}");

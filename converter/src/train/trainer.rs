@@ -222,7 +222,13 @@ impl<'a> Trainer<'a> {
             param.trainable = pace.moves_at(step);
         }
         let loss = self.loss;
-        let sums = self.model.step(input, indices.len(), |logits, grad| loss.batch(logits, &targets, grad))?;
+        let sums = self.model.step_all(input, indices.len(), |outputs, grads| {
+            let mut sums = loss.batch(&outputs[0], &targets, &mut grads[0]);
+            if let (Some(hidden), [_, vectors, ..], [_, grad, ..]) = (loss.hidden, outputs, grads) {
+                sums.loss += hidden.batch(vectors, &targets, grad);
+            }
+            sums
+        })?;
         if !sums.loss.is_finite() {
             return Err(self.diverged(sums.loss));
         }
