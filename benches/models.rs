@@ -139,7 +139,7 @@ struct Build<'a> {
 
 impl<'a> Build<'a> {
     fn tensor(&mut self, shape: Shape, slot: usize) -> u16 {
-        self.tensors.push(Tensor { offset: slot * self.slot, shape });
+        self.tensors.push(Tensor::new(slot * self.slot, shape));
         self.tensors.len() as u16 - 1
     }
 

@@ -86,7 +86,7 @@ impl Layer {
 pub(crate) fn build(isa: Isa) -> Result<AlignedBytes, EmitError> {
     let layout = isa.layout();
     let mut rng = Rng::new(8);
-    let tensors = TENSORS.map(|(offset, [h, w, c])| Tensor { offset, shape: Shape::new(h, w, c) });
+    let tensors = TENSORS.map(|(offset, [h, w, c])| Tensor::new(offset, Shape::new(h, w, c)));
     let shape = |i: u16| tensors[usize::from(i)].shape;
     let convs: Vec<_> = CONVS
         .iter()

@@ -2,9 +2,9 @@
 
 use core::ops::{Deref, DerefMut};
 
-use crate::format::{ALIGN, OpView, Tensor};
+use crate::format::{ALIGN, OpView};
 use crate::kernels::cast;
-use crate::tensor::Shape;
+use crate::tensor::{Element, Shape};
 
 /// Memory for a session in a static: `static ARENA: StaticArena<{ digits::ARENA_BYTES }>`, aligned as a session wants it.
 #[derive(Clone, Debug)]
@@ -110,6 +110,16 @@ impl<'r, 'm, 'a> Operands<'r, 'm, 'a> {
         self.view.input(i).shape
     }
 
+    /// What an input holds.
+    pub(crate) fn input_element(&self, i: usize) -> Element {
+        self.view.input(i).element
+    }
+
+    /// What the output holds.
+    pub(crate) fn output_element(&self) -> Element {
+        self.view.output().element
+    }
+
     /// Shape of the output.
     pub(crate) fn output_shape(&self) -> Shape {
         self.view.output().shape
@@ -130,11 +140,21 @@ impl<'r, 'm, 'a> Operands<'r, 'm, 'a> {
         }
     }
 
+    /// The first three inputs, which lie apart, the output, and `scratch` bytes of working memory.
+    pub(crate) fn split_three(&mut self, scratch: usize) -> ([&[i8]; 3], &mut [i8], &mut [u8]) {
+        let scratch = self.view.scratch_for(scratch);
+        let [a, b, c] = [0, 1, 2].map(|i| self.view.input(i).range());
+        match self.arena.get_disjoint_mut([a, b, c, self.view.output().range(), scratch]) {
+            Ok([a, b, c, output, scratch]) => ([a, b, c], output, cast::u8s_mut(scratch)),
+            Err(_) => ([&[]; 3], &mut [], &mut []),
+        }
+    }
+
     /// Copies an input of the output's size to the output, unless it lies there.
     pub(crate) fn bring(&mut self, input: usize) {
-        let Tensor { offset, shape } = self.view.input(input);
-        if offset != self.view.output().offset {
-            self.copy(input, 0, 0, shape.len());
+        let tensor = self.view.input(input);
+        if tensor.offset != self.view.output().offset {
+            self.copy(input, 0, 0, tensor.bytes());
         }
     }
 

@@ -56,6 +56,10 @@ pub enum OpRule {
     Length,
     /// It has as many inputs as the op takes, all of them tensors.
     Operands,
+    /// Its operands hold what the op reads and writes: int8, int16 or tokens.
+    Element,
+    /// Its operands are sequences where the op can do with any number of rows, and all of them or none.
+    Sequence,
     /// Its output shares no byte with an input, unless the op may work in place on just that input.
     Aliasing,
     /// Its scratch lies in the arena and shares no byte with its operands.
@@ -87,6 +91,8 @@ impl OpRule {
             OpRule::Kind => "unknown operator",
             OpRule::Length => "record of the wrong length",
             OpRule::Operands => "wrong number of inputs, or one that does not exist",
+            OpRule::Element => "operand of a type that the operator does not take",
+            OpRule::Sequence => "sequence where the operator takes none, or together with what is none",
             OpRule::Aliasing => "output overlaps an input",
             OpRule::Scratch => "scratch outside the arena or over an operand",
             OpRule::Shape => "shapes do not belong together",
@@ -157,3 +163,41 @@ impl fmt::Display for SessionError {
 }
 
 impl core::error::Error for SessionError {}
+
+/// Why a session does not take a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum TokenError {
+    /// The model's inputs have fixed sizes: fill them with `input_mut`.
+    NoTokens,
+    /// Empty, or longer than the model takes: shorten the text.
+    Length {
+        /// Tokens given.
+        given: usize,
+        /// Tokens that the model takes at most.
+        max: usize,
+    },
+    /// A token that the model's vocabulary does not have: the tokenizer is another model's.
+    Unknown {
+        /// Its place in the sequence.
+        at: usize,
+        /// The token.
+        id: u16,
+        /// Tokens that the model knows: `0..vocabulary`.
+        vocabulary: usize,
+    },
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenError::NoTokens => f.write_str("the model takes no tokens"),
+            TokenError::Length { given, max } => write!(f, "{given} tokens, the model takes 1 to {max}"),
+            TokenError::Unknown { at, id, vocabulary } => {
+                write!(f, "token {id} at {at} is not one of the model's {vocabulary}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for TokenError {}

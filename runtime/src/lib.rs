@@ -30,11 +30,11 @@ mod testing;
 pub use arena::AlignedBytes;
 pub use arena::StaticArena;
 pub use digest::{Fnv1a64, Rng, fnv1a64};
-pub use error::{LoadError, OpRule, SessionError};
+pub use error::{LoadError, OpRule, SessionError, TokenError};
 pub use format::{Certificate, Model, Port, Tensor};
 pub use kernels::{Isa, Kernels, Layout};
 pub use session::{Session, Step, arena_bytes};
-pub use tensor::Shape;
+pub use tensor::{Element, Shape};
 
 /// Bytes of an included file at a multiple of 16; see [`include_model!`].
 #[doc(hidden)]

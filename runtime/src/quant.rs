@@ -40,6 +40,48 @@
 //! **Softmax** ([`crate::ops::Softmax`]) of a row: with `d = max(x) - x`, `t = (d * step + 128) >> 8` (unsigned 32 bits, at most 2^24),
 //! `e = EXP2[t & 255] >> min(t >> 8, 31)` ([`EXP2`]), `sum` of all `e` (exact), `r = floor(2^46 / sum)`:
 //! `q = min((e * r + 2^37) >> 38, 255) - 128`. So the output's scale is 1/256 and its zero point -128.
+//!
+//! # Sequences
+//!
+//! A sequence has one row for each token of a run. **Tensors of 16 bits** are symmetric, `r = scale * q` with `q` in `[-32767, 32767]`.
+//! `saturate(v)` limits `v` to what the output holds: that, or `[-128, 127]`.
+//!
+//! **Add16** ([`crate::ops::Add16`]). `q = saturate((a * m0 + b * m1 + bias) >> shift)`, 16-bit multipliers, `shift` in 1..=22, all in 32
+//! bits, where no sum can overflow. An `a` of 8 bits counts 256 times, as the upper byte of 16 bits: then both multipliers use theirs.
+//! `bias` holds `2^(shift-1)`, and for an `a` of 8 bits `-256 * zero_a * m0`.
+//!
+//! **Narrow** ([`crate::ops::Narrow`]), from 16 to 8 bits. `requantize(x)`.
+//!
+//! **Embedding** ([`crate::ops::Embed`]). `q = saturate((w * mw + p * mp + 2^(shift-1)) >> shift)`, in 32 bits: `w` of the token's row of one
+//! table, `p` of the row of another that has the token's place, a 16-bit multiplier for each row of either. A token that is not
+//! below the size `n` of the vocabulary reads row `token mod n`.
+//!
+//! **Layer normalization** ([`crate::ops::LayerNorm`]) of a row of `n` values, in 64 bits and exact up to the root:
+//!
+//! ```text
+//! w = n * sum(x^2) - sum(x)^2 + eps               n^2 times the variance, and what keeps it from 0
+//! f = min(floor(2^61 / floor(sqrt(w * 4^k))), 2^31 - 1)    with the k >= 0 that brings w * 4^k to [2^60, 2^62), or 0
+//! z = ((n * x - sum(x)) * f + 2^(40-k)) >> (41-k)          20 bits after the point
+//! q = saturate((((z * gain) >> 32) + bias) >> right)       gain and bias of the channel, right in 1..=30
+//! ```
+//!
+//! `gain` is `gamma / output scale * 2^(12 + right)`, `bias` is `(beta / output scale + zero + 1/2) * 2^right`. The zero point of the
+//! input has no influence, its scale only through `eps`.
+//!
+//! **Attention** ([`crate::ops::Attention`]), for each row of each head; `query`, `key`, `value` are int8 with zero point 0:
+//!
+//! ```text
+//! s[j] = sum(query * key[j])                      over the channels of the head, for each row j
+//! t[j] = rescale(max(s) - s[j], score multiplier, score shift)     the exponent, 8 bits after the point, unsigned
+//! e[j] = (EXP2[t[j] & 255] + 2^h) >> (h + 1)      h = min(t[j] >> 8, 16); the largest is 2^14
+//! Q    = floor(m * 2^24 / sum(e))                 in 64 bits; m in [2^30, 2^31)
+//! q    = requantize(sum(e[j] * value[j]))         with Q >> x, which has 31 bits, and the right shift `right + 10 - x`
+//! ```
+//!
+//! There are at most 1023 rows, so that the last sum has 32 bits. One division serves a row of a head. Where only one weight is not
+//! 0 the result is `value * m * 2^(14 - 32 - right)`.
+//!
+//! **Mean** ([`crate::ops::Mean`]) of `n` rows. `acc` is the sum of `x - input_zero`; it is requantized with multiplier number `n - 1`.
 
 use crate::error::OpRule;
 use crate::format::bytes::Field;

@@ -1,15 +1,18 @@
 //! Helpers of the tests: a model of one op, and a small network of all of them.
 
+pub(crate) mod text;
+
 use std::vec::Vec;
 
 use crate::format::emit::{self, EmitError, File, PortSpec, SelfTestSpec, Step, TestInput};
 use crate::format::{Certificate, Tensor};
 use crate::kernels::Layout;
 use crate::ops::{
-    Add, AvgPool, Concat, Conv2d, Depthwise, Linear, Lut, MaxPool, Mul, Op, Pad, Sharing, Slice, Softmax, Window,
+    Add, AllOps, AvgPool, Concat, Conv2d, Depthwise, Linear, Lut, MaxPool, Mul, Op, Pad, Sharing, Slice, Softmax,
+    Window,
 };
-use crate::quant::{Channels, Output};
-use crate::{AlignedBytes, LoadError, Model, OpRule, Rng, Session, Shape};
+use crate::quant::{self, Channels, Output};
+use crate::{AlignedBytes, Element, Kernels, LoadError, Model, OpRule, Rng, Session, Shape};
 
 /// Multiplier and shift of one half: `q = (acc + 1) >> 1`.
 pub(crate) const HALF: (i32, u8) = (1 << 30, 1 | 2 << 5);
@@ -17,25 +20,56 @@ pub(crate) const HALF: (i32, u8) = (1 << 30, 1 | 2 << 5);
 /// Multiplier and shift of one.
 pub(crate) const ONE: (i32, u8) = (1 << 30, 1 | 3 << 5);
 
+impl From<Shape> for Tensor {
+    fn from(shape: Shape) -> Tensor {
+        int8(shape)
+    }
+}
+
+/// A tensor of int8 anywhere.
+pub(crate) fn int8(shape: Shape) -> Tensor {
+    Tensor::new(0, shape)
+}
+
+/// A tensor of int16 anywhere.
+pub(crate) fn int16(shape: Shape) -> Tensor {
+    Tensor { element: Element::Int16, ..int8(shape) }
+}
+
+/// A tensor of tokens anywhere.
+pub(crate) fn tokens(length: usize) -> Tensor {
+    Tensor { element: Element::Token, ..int8(Shape::new(length, 1, 1)) }
+}
+
+/// The same as a sequence.
+pub(crate) fn sequence(tensor: Tensor) -> Tensor {
+    Tensor { sequence: true, ..tensor }
+}
+
 /// A model of one op whose inputs are the model's inputs, laid out one after another.
-pub(crate) fn one_op(op: Op<'_>, inputs: &[Shape], output: Shape) -> Result<AlignedBytes, EmitError> {
+pub(crate) fn one_op<T: Copy + Into<Tensor>>(
+    op: Op<'_>,
+    inputs: &[T],
+    output: impl Into<Tensor>,
+) -> Result<AlignedBytes, EmitError> {
     let layout = match op {
         Op::Conv2d(op) => op.layout,
         Op::Linear(op) => op.layout,
         _ => Layout::PLAIN,
     };
     let mut end = 0;
-    let mut place = |shape: Shape| {
+    let mut place = |tensor: Tensor| {
         let offset = end;
-        end = (offset + shape.len()).next_multiple_of(16);
-        Tensor { offset, shape }
+        end = (offset + tensor.bytes()).next_multiple_of(16);
+        Tensor { offset, ..tensor }
     };
-    let to = place(output);
+    let to = place(output.into());
     let shared = if let Sharing::Must(i) = op.sharing() { i } else { usize::MAX };
     let mut tensors: Vec<Tensor> = inputs
         .iter()
+        .map(|&tensor| tensor.into())
         .enumerate()
-        .map(|(i, &shape)| if i == shared { Tensor { shape, ..to } } else { place(shape) })
+        .map(|(i, tensor)| if i == shared { Tensor { offset: to.offset, ..tensor } } else { place(tensor) })
         .collect();
     tensors.push(to);
     let numbers: Vec<u16> = (0..inputs.len() as u16).collect();
@@ -57,7 +91,11 @@ pub(crate) fn one_op(op: Op<'_>, inputs: &[Shape], output: Shape) -> Result<Alig
 }
 
 /// Whether a model of one op loads, and if not, by which rule.
-pub(crate) fn check_op(op: Op<'_>, inputs: &[Shape], output: Shape) -> Result<(), OpRule> {
+pub(crate) fn check_op<T: Copy + Into<Tensor>>(
+    op: Op<'_>,
+    inputs: &[T],
+    output: impl Into<Tensor>,
+) -> Result<(), OpRule> {
     match one_op(op, inputs, output) {
         Ok(_) => Ok(()),
         Err(EmitError::Rejected(LoadError::Op { index: 0, rule })) => Err(rule),
@@ -65,18 +103,55 @@ pub(crate) fn check_op(op: Op<'_>, inputs: &[Shape], output: Shape) -> Result<()
     }
 }
 
-/// What an op makes of its inputs.
-pub(crate) fn run_op(op: Op<'_>, inputs: &[(Shape, &[i8])], output: Shape) -> Vec<i8> {
-    let shapes: Vec<Shape> = inputs.iter().map(|&(shape, _)| shape).collect();
-    let file = one_op(op, &shapes, output).unwrap();
+/// What an op makes of its inputs, in bytes.
+pub(crate) fn run_op<T: Copy + Into<Tensor>>(op: Op<'_>, inputs: &[(T, &[i8])], output: impl Into<Tensor>) -> Vec<i8> {
+    let tensors: Vec<T> = inputs.iter().map(|&(tensor, _)| tensor).collect();
+    let file = one_op(op, &tensors, output).unwrap();
     let model = Model::parse(&file).unwrap();
-    let mut arena = AlignedBytes::zeroed(model.arena_bytes());
-    let mut session = Session::new(&model, &mut arena).unwrap();
+    let kernels = Kernels::best::<AllOps>(model.layout());
+    let mut arena = AlignedBytes::zeroed(crate::arena_bytes(&model, kernels.isa));
+    let mut session = Session::with_kernels(&model, &mut arena, kernels).unwrap();
     for (i, &(_, values)) in inputs.iter().enumerate() {
         session.input_mut(i).copy_from_slice(values);
     }
     session.run();
     session.output(0).to_vec()
+}
+
+/// The same in numbers, whatever size they have.
+pub(crate) fn run_integers(op: Op<'_>, inputs: &[(Tensor, &[i32])], output: Tensor) -> Vec<i32> {
+    let bytes: Vec<Vec<i8>> = inputs.iter().map(|&(tensor, values)| stored(tensor.element, values)).collect();
+    let inputs: Vec<_> = inputs.iter().zip(&bytes).map(|(&(tensor, _), bytes)| (tensor, &bytes[..])).collect();
+    let bytes = run_op(op, &inputs, output);
+    match output.element {
+        Element::Int8 => bytes.into_iter().map(i32::from).collect(),
+        _ => bytes.chunks(2).map(|pair| i16::from_le_bytes([pair[0] as u8, pair[1] as u8]).into()).collect(),
+    }
+}
+
+/// Numbers as the bytes of a tensor.
+pub(crate) fn stored(element: Element, values: &[i32]) -> Vec<i8> {
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes().into_iter().take(element.bytes()));
+    bytes.map(|byte| byte as i8).collect()
+}
+
+/// Multiplier and shift byte of a real factor.
+pub(crate) fn fixed(factor: f64) -> (i32, u8) {
+    let exponent = factor.log2().floor() as i32;
+    let multiplier = (factor * f64::powi(2.0, 30 - exponent)).round().min(2_147_483_647.0) as i32;
+    let (right, left) = ((-2 - exponent).max(1), (3 + exponent).max(0));
+    (multiplier, quant::shift_byte(right as u8, left as u8).unwrap())
+}
+
+/// A random number with mean 0 and variance 1, almost normal.
+pub(crate) fn normal(rng: &mut Rng) -> f64 {
+    (0..12).map(|_| f64::from(rng.word()) / 4_294_967_296.0).sum::<f64>() - 6.0
+}
+
+/// Signal to noise, in decibels.
+pub(crate) fn decibels(expected: &[f64], found: impl IntoIterator<Item = f64>) -> f64 {
+    let noise: f64 = expected.iter().zip(found).map(|(e, f)| (e - f).powi(2)).sum();
+    10.0 * (expected.iter().map(|e| e * e).sum::<f64>() / noise).log10()
 }
 
 /// A small network with every op of the list, one self-test of each kind, labels and metadata.
@@ -134,7 +209,7 @@ pub(crate) fn all_ops(layout: Layout) -> AlignedBytes {
     let tensors = shapes.map(|shape| {
         let offset = end;
         end = (offset + shape.len()).next_multiple_of(16);
-        Tensor { offset, shape }
+        Tensor::new(offset, shape)
     });
     let step = |op, inputs, output| Step { op, inputs, output, scratch_offset: 0, scratch_bytes: 0 };
     let ops = [

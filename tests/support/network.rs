@@ -66,7 +66,7 @@ pub fn random(seed: u32, layout: Layout) -> AlignedBytes {
 
 impl Network {
     fn place(&mut self, shape: Shape) -> u16 {
-        self.tensors.push(Tensor { offset: self.end, shape });
+        self.tensors.push(Tensor::new(self.end, shape));
         self.end = (self.end + shape.len()).next_multiple_of(16);
         self.tensors.len() as u16 - 1
     }

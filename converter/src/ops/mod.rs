@@ -5,6 +5,7 @@
 //! the exact result and not with another order of summation.
 
 pub mod add;
+pub mod add16;
 pub mod attention;
 pub mod avg_pool;
 pub mod batchnorm;
@@ -19,6 +20,7 @@ pub mod lut;
 pub mod matmul;
 pub mod max_pool;
 pub mod mul;
+pub mod narrow;
 pub mod pad;
 pub mod pick;
 pub mod reference;

@@ -42,7 +42,7 @@ pub fn pack(graph: &QuantGraph, plan: &Plan, info: &PackInfo) -> Result<AlignedB
     let number = |id: TensorId| numbers[id.index()].unwrap_or(u16::MAX);
     let tensors = plan.offsets.iter().zip(&graph.tensors).filter_map(|(offset, tensor)| {
         let [height, width, channels] = tensor.shape;
-        Some(Tensor { offset: (*offset)?, shape: Shape { height, width, channels } })
+        Some(Tensor::new((*offset)?, Shape { height, width, channels }))
     });
     let layers = plan.steps.iter().map(|step| stored(graph, &graph.nodes[step.node], plan.layout));
     let layers = layers.collect::<Result<Vec<_>, _>>()?;

@@ -9,11 +9,14 @@ use crate::error::{LoadError, OpRule};
 use crate::kernels::cast;
 use crate::ops::{Op, Sharing};
 use crate::quant::CONTRACT_VERSION;
+use crate::tensor::Element;
 
 /// Checks all of a file.
 pub(super) fn file(file: &[u8]) -> Result<Model<'_>, LoadError> {
     let header = header(file)?;
-    let model = sections(file, header)?;
+    let mut model = sections(file, header)?;
+    let mut sequences = (0..model.tensors()).filter_map(|i| model.tensor(i)).filter(|tensor| tensor.sequence);
+    model.max_length = sequences.next().map_or(0, |tensor| tensor.shape.height);
     for i in 0..model.tensors() {
         tensor(&model, i).ok_or(LoadError::Tensor(i as u16))?;
     }
@@ -118,17 +121,20 @@ fn sections(file: &[u8], header: Header) -> Result<Model<'_>, LoadError> {
         self_tests,
         labels: text(Section::Labels, labels)?,
         metadata: text(Section::Metadata, metadata)?,
+        max_length: 0,
     })
 }
 
 fn tensor(model: &Model<'_>, i: usize) -> Option<()> {
     let tensor = model.tensor(i)?;
     let record = model.tensor_record(i)?;
-    let good = record.kind == TYPE_INT8
-        && record.reserved == 0
+    // All sequences of a model grow and shrink together.
+    let good = record.sequence <= 1
+        && (!tensor.sequence || (tensor.shape.height == model.max_length && tensor.shape.width == 1))
+        && (tensor.element != Element::Token || tensor.shape.channels == 1)
         && !tensor.shape.is_empty()
         && tensor.offset.is_multiple_of(ALIGN)
-        && tensor.offset.checked_add(tensor.shape.len())? <= model.arena_bytes();
+        && tensor.offset.checked_add(tensor.bytes())? <= model.arena_bytes();
     good.then_some(())
 }
 
@@ -137,7 +143,12 @@ fn port(model: &Model<'_>, i: usize) -> Option<()> {
     model.port(i)?;
     // A positive, normal number, told by its bits: a target may have no floats.
     let exponent = record.scale >> 23;
-    let good = (1..255).contains(&exponent) && record.pixels <= 1 && (record.pixels == 1 || record.table == 0);
+    let good = (1..255).contains(&exponent)
+        && match record.pixels {
+            0 => record.table == 0,
+            1 => model.port(i)?.tensor.element == Element::Int8,
+            _ => false,
+        };
     good.then_some(())
 }
 
@@ -145,6 +156,8 @@ fn op(model: &Model<'_>, view: &OpView<'_, '_>) -> Result<(), OpRule> {
     let kind = view.kind().ok_or(OpRule::Kind)?;
     OpRule::Operands.unless(kind.takes(view.inputs()))?;
     OpRule::Length.unless(view.fields().len() == kind.field_bytes().next_multiple_of(4))?;
+    OpRule::Element.unless(kind.reads(view))?;
+    OpRule::Sequence.unless(kind.rows().suit(view))?;
     let op = Op::parse(view)?;
     let output = view.checked_output().ok_or(OpRule::Operands)?;
     let scratch = view.scratch();

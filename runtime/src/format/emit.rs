@@ -205,7 +205,12 @@ impl Sink<'_> {
             let shape = [size(height)?, size(width)?, size(channels)?];
             self.put(
                 Section::Tensors,
-                &TensorRecord { offset: number(tensor.offset)?, shape, kind: TYPE_INT8, reserved: 0 },
+                &TensorRecord {
+                    offset: number(tensor.offset)?,
+                    shape,
+                    kind: tensor.element as u8,
+                    sequence: tensor.sequence.into(),
+                },
             );
         }
         for port in file.inputs.iter().chain(file.outputs) {
@@ -320,7 +325,8 @@ impl Sink<'_> {
         Ok(at)
     }
 
-    fn numbers(&mut self, numbers: &[i32]) -> u32 {
+    /// Numbers of one size.
+    pub(crate) fn numbers<'n, T: Field + 'n>(&mut self, numbers: impl IntoIterator<Item = &'n T>) -> u32 {
         let at = self.append(Section::Tables, 4, &[]);
         for number in numbers {
             self.put(Section::Tables, number);

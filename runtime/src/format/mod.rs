@@ -13,7 +13,8 @@
 //!               0 op u8   1 inputs u8   2 length of the record u16
 //!               4 scratch: offset u32, bytes u32    12 output u16    14 inputs, u16 each, then zeros to a multiple of 4
 //!               then the op's own fields, drawn in its file in `ops/`
-//! Tensors     12 bytes each: offset in the arena u32; rows, columns, channels u16; type u8 (0: int8); zero u8
+//! Tensors     12 bytes each: offset in the arena u32; rows, columns, channels u16; type u8 (0 int8, 1 int16, 2 token);
+//!               sequence u8: 1 if rows are the most that it may have, and a run has as many as there are tokens
 //! Ports       12 bytes each, inputs before outputs: tensor u16; zero point i8; pixel table u8 (0 or 1);
 //!               scale f32; offset of the pixel table in Tables u32 (256 bytes for each channel: pixel to int8)
 //! Weights     int8, each op's at a multiple of 16
@@ -58,8 +59,6 @@ pub const MAX_SELF_TESTS: u16 = 3;
 const CRC_AT: usize = 20;
 /// Where the size of the arena stands.
 const ARENA_AT: usize = 24;
-/// The type of tensors of 8-bit integers.
-const TYPE_INT8: u8 = 0;
 
 const _: () = assert!(Header::BYTES == HEADER_BYTES && Section::ALL.len() == 10);
 const _: () = assert!(
@@ -149,7 +148,7 @@ record! {
         offset: u32,
         shape: [u16; 3],
         kind: u8,
-        reserved: u8,
+        sequence: u8,
     }
 }
 

@@ -8,9 +8,9 @@ use super::{ALIGN, Certificate, Extent, Header, OpHeader, PortRecord, SelfTestRe
 use crate::digest::Rng;
 use crate::error::LoadError;
 use crate::kernels::{Layout, cast};
-use crate::ops::{Op, OpKind};
+use crate::ops::{Embed, Op, OpKind, Operator};
 use crate::quant::Channels;
-use crate::tensor::Shape;
+use crate::tensor::{Element, Shape};
 
 /// A model file, borrowed; made by [`Model::parse`].
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,8 @@ pub struct Model<'a> {
     pub(super) self_tests: &'a [u8],
     pub(super) labels: &'a str,
     pub(super) metadata: &'a str,
+    /// Rows of every sequence at most; 0 where there is none.
+    pub(super) max_length: usize,
 }
 
 /// A tensor in the arena.
@@ -32,8 +34,12 @@ pub struct Model<'a> {
 pub struct Tensor {
     /// First byte.
     pub offset: usize,
-    /// Rows, columns, channels.
+    /// Rows, columns, channels; of a sequence, the rows that it has in this run, or at most.
     pub shape: Shape,
+    /// What it holds.
+    pub element: Element,
+    /// Whether it has as many rows as the run has tokens.
+    pub sequence: bool,
 }
 
 /// An input or output: its tensor, and how bytes stand for real numbers: `real = scale * (byte - zero)`.
@@ -64,6 +70,8 @@ pub struct SelfTest<'a> {
 #[derive(Clone, Copy)]
 pub struct OpView<'m, 'a> {
     model: &'m Model<'a>,
+    /// Rows of sequences.
+    length: usize,
     header: OpHeader,
     record: &'a [u8],
 }
@@ -141,9 +149,25 @@ impl<'a> Model<'a> {
         (0..self.header.self_tests as usize).map_while(move |i| model.self_test(i))
     }
 
-    /// The ops in order of execution.
+    /// The ops in order of execution, with sequences at their greatest length.
     pub fn ops(&self) -> Ops<'_, 'a> {
-        Ops { model: self, rest: self.ops }
+        self.ops_at(self.max_length)
+    }
+
+    /// The ops in order of execution, with sequences of `length` rows.
+    pub(crate) const fn ops_at(&self, length: usize) -> Ops<'_, 'a> {
+        Ops { model: self, rest: self.ops, length }
+    }
+
+    /// Tokens, or other rows of a sequence, that a run can take at most; 0 if the model has no sequences.
+    pub const fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// Tokens that every table has a row for that is looked up with this input; 0 if there is none.
+    pub(crate) fn vocabulary(&self, tokens: Tensor) -> usize {
+        let tables = self.ops().filter(|view| view.kind() == Some(OpKind::Embed) && view.input(0) == tokens);
+        tables.filter_map(|view| Embed::parse(&view).ok()).map(|op| op.vocabulary()).min().unwrap_or(0)
     }
 
     /// Number of tensors.
@@ -155,7 +179,9 @@ impl<'a> Model<'a> {
     pub fn tensor(&self, i: usize) -> Option<Tensor> {
         let record = self.tensor_record(i)?;
         let [height, width, channels] = record.shape.map(usize::from);
-        Some(Tensor { offset: record.offset as usize, shape: Shape { height, width, channels } })
+        let shape = Shape { height, width, channels };
+        let (element, sequence) = (Element::from_number(record.kind)?, record.sequence != 0);
+        Some(Tensor { offset: record.offset as usize, shape, element, sequence })
     }
 
     /// Bytes of weights.
@@ -165,9 +191,7 @@ impl<'a> Model<'a> {
 
     /// Bytes of all inputs together.
     pub(crate) fn input_bytes(&self) -> usize {
-        (0..self.inputs())
-            .filter_map(|i| self.input(i))
-            .fold(0, |sum, port| sum.saturating_add(port.tensor.shape.len()))
+        (0..self.inputs()).filter_map(|i| self.input(i)).fold(0, |sum, port| sum.saturating_add(port.tensor.bytes()))
     }
 
     pub(super) fn tensor_record(&self, i: usize) -> Option<TensorRecord> {
@@ -226,6 +250,18 @@ impl<'a> Model<'a> {
         all().unwrap_or((&[], &[]))
     }
 
+    /// `n` numbers of 32 bits at an offset of the tables; none if they are not all there.
+    pub(crate) fn numbers(&self, offset: u32, n: usize) -> &'a [i32] {
+        n.checked_mul(4).and_then(|bytes| cast::i32s(part(self.tables, offset, bytes)?)).unwrap_or(&[])
+    }
+
+    /// `n` numbers of 16 bits at an offset of the tables; none if they are not all there.
+    pub(crate) fn shorts(&self, offset: u32, n: usize) -> &'a [i16] {
+        n.checked_mul(2)
+            .and_then(|bytes| part(self.tables, offset, bytes))
+            .map_or(&[], |bytes| cast::i16s(cast::i8s(bytes)))
+    }
+
     /// The 256 bytes of a function, if they are there.
     pub(crate) fn table(&self, offset: u32) -> Option<&'a [i8; 256]> {
         part(self.tables, offset, 256).map(cast::i8s)?.first_chunk()
@@ -274,6 +310,7 @@ impl SelfTest<'_> {
 pub struct Ops<'m, 'a> {
     model: &'m Model<'a>,
     rest: &'a [u8],
+    length: usize,
 }
 
 impl<'m, 'a> Iterator for Ops<'m, 'a> {
@@ -285,7 +322,7 @@ impl<'m, 'a> Iterator for Ops<'m, 'a> {
         let (record, rest) =
             self.rest.split_at_checked(header.bytes as usize).filter(|(record, _)| !record.is_empty())?;
         self.rest = rest;
-        Some(OpView { model: self.model, header, record })
+        Some(OpView { model: self.model, length: self.length, header, record })
     }
 }
 
@@ -319,6 +356,11 @@ impl<'m, 'a> OpView<'m, 'a> {
 
     /// Input number `i`; an empty tensor if there is none.
     pub fn input(&self, i: usize) -> Tensor {
+        self.longest_input(i).at(self.length)
+    }
+
+    /// The same at the greatest length.
+    pub(crate) fn longest_input(&self, i: usize) -> Tensor {
         self.checked_input(i).unwrap_or(Tensor::NONE)
     }
 
@@ -331,7 +373,17 @@ impl<'m, 'a> OpView<'m, 'a> {
 
     /// The output.
     pub fn output(&self) -> Tensor {
+        self.longest_output().at(self.length)
+    }
+
+    /// The same at the greatest length.
+    pub(crate) fn longest_output(&self) -> Tensor {
         self.checked_output().unwrap_or(Tensor::NONE)
+    }
+
+    /// All inputs, then the output, at the greatest length.
+    pub(crate) fn operands(&self) -> impl Iterator<Item = Tensor> {
+        (0..self.inputs()).map(|i| self.longest_input(i)).chain([self.longest_output()])
     }
 
     pub(super) fn checked_output(&self) -> Option<Tensor> {
@@ -374,11 +426,30 @@ pub(super) const fn fields_at(inputs: usize) -> usize {
 
 impl Tensor {
     /// No tensor.
-    const NONE: Tensor = Tensor { offset: 0, shape: Shape { height: 0, width: 0, channels: 0 } };
+    const NONE: Tensor = Tensor::new(0, Shape { height: 0, width: 0, channels: 0 });
+
+    /// A tensor of int8, no sequence.
+    pub const fn new(offset: usize, shape: Shape) -> Self {
+        Tensor { offset, shape, element: Element::Int8, sequence: false }
+    }
+
+    /// The same with `length` rows, fewer than now, if it is a sequence.
+    #[inline]
+    pub(crate) const fn at(mut self, length: usize) -> Self {
+        if self.sequence {
+            self.shape.height = length;
+        }
+        self
+    }
+
+    /// How many bytes it has.
+    pub const fn bytes(&self) -> usize {
+        self.shape.len().saturating_mul(self.element.bytes())
+    }
 
     /// Its bytes in the arena.
     pub const fn range(&self) -> Range<usize> {
-        self.offset..self.offset.saturating_add(self.shape.len())
+        self.offset..self.offset.saturating_add(self.bytes())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::band::Band;
 use super::{Kernels, Layout};
-use crate::ops::{Conv2d, Depthwise, Linear, OpSet};
+use crate::ops::{Attention, Conv2d, Depthwise, Linear, OpSet};
 
 /// THE list of instruction sets, weakest first: the last that this CPU has and that reads a file's layout is the one that runs it.
 ///
@@ -12,7 +12,7 @@ macro_rules! for_each_isa {
     ($each:ident) => {
         $each! {
             /// Plain Rust: the specification. Reads every layout.
-            Scalar "scalar" Layout::LANES, Scratch::NONE, [all()] super::scalar;
+            Scalar "scalar" Layout::LANES, super::scalar::SCRATCH, [all()] super::scalar;
             /// AVX2: almost every x86-64 CPU since 2013.
             Avx2 "avx2" Layout::N16K4, Scratch::WORD_BANDS, [target_arch = "x86_64"] super::x86_64::avx2;
             /// AVX-512 with VNNI: servers since Cascade Lake, desktops since Zen 4.
@@ -33,17 +33,17 @@ pub struct Scratch {
     pub depthwise: fn(&Depthwise<'_>) -> usize,
     /// For a fully connected layer.
     pub linear: fn(&Linear<'_>) -> usize,
+    /// For attention; not less for more rows.
+    pub attention: fn(&Attention) -> usize,
 }
 
 impl Scratch {
-    /// No working memory for any op.
-    pub const NONE: Scratch = Scratch { conv2d: |_| 0, depthwise: |_| 0, linear: |_| 0 };
-
     /// A band of one byte for each value.
     const BYTE_BANDS: Scratch = Scratch {
         conv2d: |op| Band::of_conv2d(op).bytes(1),
         depthwise: |op| Band::of_depthwise(op).bytes(1),
         linear: |op| Band::of_conv2d(&op.as_conv2d()).bytes(1),
+        ..super::scalar::SCRATCH
     };
 
     /// A band of two bytes for each value that is summed over channels.

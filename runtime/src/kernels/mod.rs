@@ -34,7 +34,11 @@ mod x86_64;
 pub use isa::{Isa, Scratch};
 pub use layout::{Layout, Order};
 
-use crate::ops::{Add, AllOps, AvgPool, Conv2d, Depthwise, Linear, Lut, MaxPool, Mul, OpKind, OpSet, Softmax};
+use crate::ops::{
+    Add, Add16, AllOps, Attention, AvgPool, Conv2d, Depthwise, Embed, LayerNorm, Linear, Lut, MaxPool, Mean, Mul,
+    Narrow, OpKind, OpSet, Qkv, Softmax,
+};
+use crate::tensor::{Values, ValuesMut};
 
 /// The kernels of one instruction set. Safe to call: a table is given out only on a CPU that can run it.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +63,18 @@ pub struct Kernels {
     pub avg_pool: fn(&AvgPool<'_>, &[i8], &mut [i8]),
     /// `(op, output)`: `output` holds the input on entry, whole rows.
     pub softmax: fn(&Softmax, &mut [i8]),
+    /// `(op, tokens, output)`
+    pub embed: fn(&Embed<'_>, &[u16], &mut [i16]),
+    /// `(op, input, output)`, whole rows.
+    pub layer_norm: fn(&LayerNorm<'_>, Values<'_>, ValuesMut<'_>),
+    /// `(op, queries, keys and values, output, scratch)`
+    pub attention: fn(&Attention, Qkv<'_>, &mut [i8], &mut [u8]),
+    /// `(op, input, output)`: `output` is one row.
+    pub mean: fn(&Mean<'_>, Values<'_>, &mut [i8]),
+    /// `(op, a, output)`: `output` holds `b` on entry.
+    pub add16: fn(&Add16, Values<'_>, &mut [i16]),
+    /// `(op, input, output)`
+    pub narrow: fn(&Narrow, &[i16], &mut [i8]),
 }
 
 impl Kernels {
@@ -110,6 +126,24 @@ impl Kernels {
         }
         if lacks(ops, OpKind::Softmax) {
             self.softmax = |_, _| ();
+        }
+        if lacks(ops, OpKind::Embed) {
+            self.embed = |_, _, _| ();
+        }
+        if lacks(ops, OpKind::LayerNorm) {
+            self.layer_norm = |_, _, _| ();
+        }
+        if lacks(ops, OpKind::Attention) {
+            self.attention = |_, _, _, _| ();
+        }
+        if lacks(ops, OpKind::Pick) {
+            self.mean = |_, _, _| ();
+        }
+        if lacks(ops, OpKind::Add16) {
+            self.add16 = |_, _, _| ();
+        }
+        if lacks(ops, OpKind::Narrow) {
+            self.narrow = |_, _, _| ();
         }
         self
     }

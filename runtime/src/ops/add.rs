@@ -62,6 +62,8 @@ impl<'a> Operator<'a> for Add {
 
     const INPUTS: RangeInclusive<usize> = 2..=2;
 
+    const ROWS: Rows = Rows::Kept;
+
     fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
         Ok(view.read())
     }

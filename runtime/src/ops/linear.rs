@@ -63,6 +63,8 @@ impl<'a> Operator<'a> for Linear<'a> {
 
     const INPUTS: RangeInclusive<usize> = 1..=1;
 
+    const ROWS: Rows = Rows::Kept;
+
     fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
         let Fields { range, weights, channels, .. } = view.read();
         let (inputs, outputs) = (view.input(0).shape.channels, view.output().shape.channels);

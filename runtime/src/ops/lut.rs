@@ -23,6 +23,8 @@ impl<'a> Operator<'a> for Lut<'a> {
 
     const INPUTS: RangeInclusive<usize> = 1..=1;
 
+    const ROWS: Rows = Rows::Kept;
+
     fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
         let table = view.model().table(view.read()).ok_or(OpRule::Table)?;
         Ok(Lut { table })

@@ -9,47 +9,60 @@ use crate::format::bytes::Field;
 #[cfg(any(test, feature = "encode"))]
 use crate::format::emit::Sink;
 use crate::kernels::{Isa, Kernels};
+use crate::tensor::Element;
 
 /// What every op file needs.
 mod prelude {
     pub(super) use core::ops::RangeInclusive;
 
-    pub(super) use super::{Operator, Sharing, Window};
+    pub(super) use super::{Operator, Rows, Sharing, Window};
     pub(super) use crate::arena::Operands;
     pub(super) use crate::error::OpRule;
     pub(super) use crate::format::OpView;
     pub(super) use crate::format::bytes::{Field, record};
     #[cfg(any(test, feature = "encode"))]
     pub(super) use crate::format::emit::Sink;
-    pub(super) use crate::kernels::{Isa, Kernels, Layout};
+    pub(super) use crate::kernels::{Isa, Kernels, Layout, cast};
     pub(super) use crate::quant::{Channels, Output, check_factors};
-    pub(super) use crate::tensor::Shape;
+    pub(super) use crate::tensor::{Element, Number, Shape, Values, ValuesMut};
 }
 
 mod add;
+mod add16;
+mod attention;
 mod avg_pool;
 mod concat;
 mod conv2d;
 mod depthwise;
+mod embed;
+mod layer_norm;
 mod linear;
 mod lut;
 mod max_pool;
 mod mul;
+mod narrow;
 mod pad;
+mod pick;
 mod slice;
 mod softmax;
 mod window;
 
 pub use add::Add;
+pub use add16::Add16;
+pub use attention::{Attention, Qkv};
 pub use avg_pool::AvgPool;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use depthwise::Depthwise;
+pub use embed::Embed;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use lut::Lut;
 pub use max_pool::MaxPool;
 pub use mul::Mul;
+pub use narrow::Narrow;
 pub use pad::Pad;
+pub use pick::{Mean, Pick};
 pub use slice::Slice;
 pub use softmax::Softmax;
 pub use window::Window;
@@ -85,6 +98,18 @@ macro_rules! for_each_op {
             Pad pad 11 [Pad];
             /// Every so-manyth element.
             Slice slice 12 [Slice];
+            /// Rows of a table for tokens.
+            Embed embed 13 [Embed<'a>];
+            /// Each row to mean 0 and variance 1, then scaled and shifted.
+            LayerNorm layer_norm 14 [LayerNorm<'a>];
+            /// Each row a mean of all, weighted by likeness.
+            Attention attention 15 [Attention];
+            /// One row for all.
+            Pick pick 16 [Pick<'a>];
+            /// Sum of two tensors, 16 bits.
+            Add16 add16 17 [Add16];
+            /// From 16 to 8 bits.
+            Narrow narrow 18 [Narrow];
         }
     };
 }
@@ -127,6 +152,16 @@ macro_rules! define_ops {
             /// Whether the op can have this many inputs.
             pub(crate) fn takes(self, inputs: usize) -> bool {
                 match self { $(OpKind::$name => <$name as Operator>::INPUTS.contains(&inputs),)* }
+            }
+
+            /// How the op treats sequences.
+            pub(crate) const fn rows(self) -> Rows {
+                match self { $(OpKind::$name => <$name as Operator>::ROWS,)* }
+            }
+
+            /// Whether the op takes what its operands hold.
+            pub(crate) fn reads(self, view: &OpView<'_, '_>) -> bool {
+                match self { $(OpKind::$name => <$name as Operator>::reads(view),)* }
             }
 
             /// Length of the op's own fields in a file.
@@ -205,6 +240,31 @@ pub enum Sharing {
     Must(usize),
 }
 
+/// How an op treats sequences: tensors with as many rows as a run has tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// No operand is one.
+    Fixed,
+    /// The output is one just if the inputs are, but for inputs of a single row.
+    Kept,
+    /// The inputs may be, the output is none.
+    Reduced,
+}
+
+impl Rows {
+    /// Whether the operands are sequences only as this says: then the op that fits at the greatest length fits at all.
+    pub(crate) fn suit(self, view: &OpView<'_, '_>) -> bool {
+        let output = view.longest_output().sequence;
+        match self {
+            Rows::Fixed => view.operands().all(|tensor| !tensor.sequence),
+            Rows::Kept => {
+                view.operands().all(|tensor| tensor.sequence == output || (output && tensor.shape.height == 1))
+            }
+            Rows::Reduced => !output,
+        }
+    }
+}
+
 /// What every operator's parameters can do.
 pub(crate) trait Operator<'a>: Sized {
     /// The op's own fields in a file.
@@ -212,6 +272,14 @@ pub(crate) trait Operator<'a>: Sized {
 
     /// How many inputs it takes.
     const INPUTS: RangeInclusive<usize>;
+
+    /// How it treats sequences.
+    const ROWS: Rows = Rows::Fixed;
+
+    /// Whether it takes what its operands hold.
+    fn reads(view: &OpView<'_, '_>) -> bool {
+        view.operands().all(|tensor| tensor.element == Element::Int8)
+    }
 
     /// From a record and what it names; fails only before the check.
     fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule>;

@@ -42,6 +42,8 @@ impl<'a> Operator<'a> for Mul {
 
     const INPUTS: RangeInclusive<usize> = 2..=2;
 
+    const ROWS: Rows = Rows::Kept;
+
     fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
         let Fields { multiplier, shift, range, zeros, .. } = view.read();
         Ok(Mul { zeros, multiplier, shift, range })

@@ -45,6 +45,8 @@ impl<'a> Operator<'a> for Softmax {
 
     const INPUTS: RangeInclusive<usize> = 1..=1;
 
+    const ROWS: Rows = Rows::Kept;
+
     fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
         Ok(Softmax { len: view.output().shape.channels, step: view.read() })
     }

@@ -9,6 +9,7 @@
 
 mod bench;
 mod cases;
+mod sequences;
 
 use core::fmt;
 
@@ -63,7 +64,23 @@ impl Default for Workspace {
 }
 
 /// The kernels of a table, each with its cases.
-pub const OPS: [&str; 9] = ["conv2d", "depthwise", "linear", "add", "mul", "lut", "max_pool", "avg_pool", "softmax"];
+pub const OPS: [&str; 15] = [
+    "conv2d",
+    "depthwise",
+    "linear",
+    "add",
+    "mul",
+    "lut",
+    "max_pool",
+    "avg_pool",
+    "softmax",
+    "embed",
+    "layer_norm",
+    "attention",
+    "mean",
+    "add16",
+    "narrow",
+];
 
 /// A table that does not do what scalar does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +161,12 @@ pub fn check_case(table: &Kernels, work: &mut Workspace, op: &'static str, case:
         "max_pool" => cases::max_pool,
         "avg_pool" => cases::avg_pool,
         "softmax" => cases::softmax,
+        "embed" => sequences::embed,
+        "layer_norm" => sequences::layer_norm,
+        "attention" => sequences::attention,
+        "mean" => sequences::mean,
+        "add16" => sequences::add16,
+        "narrow" => sequences::narrow,
         _ => return Ok(()),
     };
     run(table, work, &mut rng, &mut shapes).map_err(|what| Failure { isa: table.isa, op, case, what, shapes })
@@ -153,7 +176,7 @@ pub fn check_case(table: &Kernels, work: &mut Workspace, op: &'static str, case:
 mod tests {
     use super::*;
     use crate::kernels::scalar;
-    use crate::ops::{Add, Lut, Softmax};
+    use crate::ops::{Add, Attention, Embed, LayerNorm, Lut, Softmax};
 
     #[test]
     fn every_table_of_this_cpu_equals_scalar() {
@@ -201,6 +224,33 @@ mod tests {
                 },
                 "softmax",
             ),
+            (
+                Kernels {
+                    embed: |op, tokens, y| (scalar::KERNELS.embed)(&Embed { shift: op.shift + 1, ..*op }, tokens, y),
+                    ..scalar::KERNELS
+                },
+                "embed",
+            ),
+            (
+                Kernels {
+                    layer_norm: |op, x, y| (scalar::KERNELS.layer_norm)(&LayerNorm { eps: 2 * op.eps, ..*op }, x, y),
+                    ..scalar::KERNELS
+                },
+                "layer_norm",
+            ),
+            (
+                Kernels {
+                    attention: |op, x, y, scratch| {
+                        let score = (op.score.0 ^ 1 << 18, op.score.1);
+                        (scalar::KERNELS.attention)(&Attention { score, ..*op }, x, y, scratch);
+                    },
+                    ..scalar::KERNELS
+                },
+                "attention",
+            ),
+            (Kernels { mean: |_, _, _| (), ..scalar::KERNELS }, "mean"),
+            (Kernels { add16: |_, _, _| (), ..scalar::KERNELS }, "add16"),
+            (Kernels { narrow: |_, _, _| (), ..scalar::KERNELS }, "narrow"),
             (wrong_conv2d!(op => op.residual = None), "conv2d"),
             (wrong_conv2d!(op => op.input_zero = 0), "conv2d"),
             (wrong_conv2d!(op => op.window.dilation = [1; 2]), "conv2d"),

@@ -14,6 +14,7 @@ pub(super) const DSP_SCRATCH: Scratch = Scratch {
     conv2d: |op| ConvScratch::of(op).bytes(),
     depthwise: |op| depthwise_words(op).saturating_mul(4),
     linear: |op| ConvScratch::of(&op.as_conv2d()).bytes(),
+    ..super::scalar::SCRATCH
 };
 
 /// Output pixels that the DSP table computes together: with two channels, the sums of three fill the registers.

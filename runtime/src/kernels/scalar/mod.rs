@@ -1,13 +1,16 @@
 //! The specification: every op in plain Rust, short and obvious; all other tables must equal it byte for byte.
 
+mod attention;
 mod conv;
 mod depthwise;
 mod eltwise;
+mod embed;
+mod layer_norm;
 mod place;
 mod pool;
 mod softmax;
 
-use super::{Isa, Kernels};
+use super::{Isa, Kernels, Scratch};
 
 /// Scalar kernels; other tables start as a copy.
 pub const KERNELS: Kernels = Kernels {
@@ -21,7 +24,17 @@ pub const KERNELS: Kernels = Kernels {
     max_pool: pool::max_pool,
     avg_pool: pool::avg_pool,
     softmax: softmax::softmax,
+    embed: embed::embed,
+    layer_norm: layer_norm::layer_norm,
+    attention: attention::attention,
+    mean: pool::mean,
+    add16: eltwise::add16,
+    narrow: eltwise::narrow,
 };
+
+/// Working memory of scalar's kernels: what attention needs to see each score twice.
+pub const SCRATCH: Scratch =
+    Scratch { conv2d: |_| 0, depthwise: |_| 0, linear: |_| 0, attention: attention::scratch_bytes };
 
 /// Always.
 pub(crate) const fn available() -> bool {

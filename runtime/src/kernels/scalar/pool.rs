@@ -3,7 +3,8 @@
 use core::iter::StepBy;
 use core::ops::Range;
 
-use crate::ops::{AvgPool, MaxPool};
+use crate::ops::{AvgPool, MaxPool, Mean};
+use crate::tensor::{Number, Values};
 
 /// Rows or columns of the image under a window.
 type Lines = StepBy<Range<usize>>;
@@ -44,6 +45,28 @@ pub(super) fn avg_pool(op: &AvgPool<'_>, input: &[i8], output: &mut [i8]) {
             }
         }
     });
+}
+
+/// Mean of each channel over all rows.
+pub(super) fn mean(op: &Mean<'_>, input: Values<'_>, output: &mut [i8]) {
+    fn means(op: &Mean<'_>, input: &[impl Number], output: &mut [i8]) {
+        if !op.fits(input.len(), output.len()) {
+            return;
+        }
+        let channels = output.len();
+        let (multiplier, shift) = op.factor();
+        for (c, out) in output.iter_mut().enumerate() {
+            let mut sum = (op.rows as i32).wrapping_mul(-(op.input_zero as i32));
+            for row in input.chunks_exact(channels) {
+                sum = sum.wrapping_add(row[c].into());
+            }
+            *out = op.range.requantize(sum, multiplier, shift);
+        }
+    }
+    match input {
+        Values::Int8(input) => means(op, input, output),
+        Values::Int16(input) => means(op, input, output),
+    }
 }
 
 /// Calls `each` with what lies under each window and the output pixel that it makes.
