@@ -39,7 +39,7 @@ impl InverseRoot {
     /// `d / sqrt(w)` with [`LayerNorm::FRACTION`] bits after the point.
     #[inline(always)]
     pub const fn apply(self, d: i32) -> i32 {
-        ((d as i64 * self.factor as i64 + (1 << (self.shift - 1))) >> self.shift) as i32
+        ((d as i64 * self.factor as i64).wrapping_add(1 << (self.shift - 1)) >> self.shift) as i32
     }
 }
 

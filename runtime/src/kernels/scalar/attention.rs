@@ -9,6 +9,7 @@ pub(super) fn scratch_bytes(op: &Attention) -> usize {
 }
 
 /// Every output value is `requantize(sum(weight * value) / sum(weight))` over all rows.
+#[inline(always)]
 pub(super) fn attention(op: &Attention, inputs: Qkv<'_>, output: &mut [i8], scratch: &mut [u8]) {
     let scratch = cast::i32s_mut(scratch);
     if !op.fits(inputs, output) || scratch.len() < op.rows + op.size {
@@ -23,6 +24,7 @@ pub(super) fn attention(op: &Attention, inputs: Qkv<'_>, output: &mut [i8], scra
 }
 
 /// One row of one head.
+#[inline(always)]
 fn mix(
     op: &Attention,
     [q, k, v]: Qkv<'_>,
@@ -42,10 +44,10 @@ fn mix(
     let mut total = 0u32;
     sums.fill(0);
     for (other, &score) in scores.iter().enumerate() {
-        let weight = op.weight(largest.wrapping_sub(score));
-        total += weight;
+        let weight = op.weight(largest.wrapping_sub(score)) as i32;
+        total = total.wrapping_add(weight as u32);
         for (sum, &v) in sums.iter_mut().zip(channels(v, other)) {
-            *sum += weight as i32 * v as i32;
+            *sum = sum.wrapping_add(weight.wrapping_mul(v as i32));
         }
     }
     let (multiplier, shift) = op.factor(total);

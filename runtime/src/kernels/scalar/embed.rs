@@ -3,6 +3,7 @@
 use crate::ops::Embed;
 
 /// Each row of the output is the sum of the token's row and that of its place, each with its multiplier.
+#[inline(always)]
 pub(super) fn embed(op: &Embed<'_>, tokens: &[u16], output: &mut [i16]) {
     if !op.fits(tokens, output) {
         return;

@@ -13,6 +13,8 @@ mod softmax;
 use super::{Isa, Kernels, Scratch};
 
 /// Scalar kernels; other tables start as a copy.
+///
+/// Those of sequences are inlined wherever they are called, so that a table can compile them again for its own registers.
 pub const KERNELS: Kernels = Kernels {
     isa: Isa::Scalar,
     conv2d: conv::conv2d,

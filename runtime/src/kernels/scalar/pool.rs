@@ -48,7 +48,9 @@ pub(super) fn avg_pool(op: &AvgPool<'_>, input: &[i8], output: &mut [i8]) {
 }
 
 /// Mean of each channel over all rows.
+#[inline(always)]
 pub(super) fn mean(op: &Mean<'_>, input: Values<'_>, output: &mut [i8]) {
+    #[inline(always)]
     fn means(op: &Mean<'_>, input: &[impl Number], output: &mut [i8]) {
         if !op.fits(input.len(), output.len()) {
             return;

@@ -3,6 +3,7 @@
 pub(super) mod avx2;
 pub(super) mod avx512_vnni;
 mod fill;
+mod sequences;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ mod depthwise;
 mod eltwise;
 mod pool;
 mod requantize;
+mod sequences;
 
 use super::has;
 use crate::kernels::{Isa, Kernels, scalar};
@@ -19,6 +20,12 @@ pub(crate) const KERNELS: Kernels = Kernels {
     mul: eltwise::mul,
     max_pool: pool::max_pool,
     avg_pool: pool::avg_pool,
+    embed: sequences::embed,
+    layer_norm: sequences::layer_norm,
+    attention: sequences::attention,
+    mean: sequences::mean,
+    add16: sequences::add16,
+    narrow: sequences::narrow,
     // A table of bytes is read byte by byte: as fast as shuffles of sixteen.
     ..scalar::KERNELS
 };

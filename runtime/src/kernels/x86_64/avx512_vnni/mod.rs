@@ -5,6 +5,7 @@ mod depthwise;
 mod eltwise;
 mod pool;
 mod requantize;
+mod sequences;
 
 use super::has;
 use crate::kernels::{Isa, Kernels, scalar};
@@ -20,6 +21,12 @@ pub(crate) const KERNELS: Kernels = Kernels {
     lut: eltwise::lut,
     max_pool: pool::max_pool,
     avg_pool: pool::avg_pool,
+    embed: sequences::embed,
+    layer_norm: sequences::layer_norm,
+    attention: sequences::attention,
+    mean: sequences::mean,
+    add16: sequences::add16,
+    narrow: sequences::narrow,
     ..scalar::KERNELS
 };
 
