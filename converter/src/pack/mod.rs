@@ -3,6 +3,7 @@
 mod error;
 pub(crate) mod params;
 mod pixels;
+pub mod sequences;
 
 pub use error::PackError;
 

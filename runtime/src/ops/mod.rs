@@ -55,7 +55,7 @@ pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use depthwise::Depthwise;
 pub use embed::Embed;
-pub use layer_norm::LayerNorm;
+pub use layer_norm::{InverseRoot, LayerNorm};
 pub use linear::Linear;
 pub use lut::Lut;
 pub use max_pool::MaxPool;
