@@ -1,6 +1,6 @@
 //! A student that begins with what a teacher knows: its tables, and every so many of its layers.
 
-use crate::graph::{Graph, Source, Tensor, ValueId};
+use crate::graph::{Graph, Op, Source, Tensor, ValueId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -28,6 +28,20 @@ pub enum InheritError {
         /// Layers of the student.
         wanted: usize,
         /// Layers of the teacher.
+        found: usize,
+    },
+    /// Attention by another number of heads, which no shape shows.
+    #[error(
+        "`{student}` has {wanted} heads, `{teacher}` has {found}: a student takes its layers from a teacher with as many"
+    )]
+    Heads {
+        /// The student.
+        student: String,
+        /// The teacher.
+        teacher: String,
+        /// Heads of the student.
+        wanted: usize,
+        /// Heads of the teacher.
         found: usize,
     },
     /// A part of a layer has another shape.
@@ -70,12 +84,17 @@ const POSITIONS: &str = "embeddings.position_embeddings.weight";
 /// student takes the first.
 ///
 /// # Errors
-/// If the student has more layers, or layers of another shape. The student is then as before.
+/// If the student has more layers, or layers of another shape or with other heads. The student is then as before.
 pub fn inherit(student: &mut Graph, teacher: &Graph, words: Option<&[u32]>) -> Result<Inherited, InheritError> {
     let (n, m) = (layers(student), layers(teacher));
     if n == 0 || n > m {
         let (student, teacher) = (student.name.clone(), teacher.name.clone());
         return Err(InheritError::Layers { student, teacher, wanted: n, found: m });
+    }
+    let (wanted, found) = (heads(student), heads(teacher));
+    if wanted != found {
+        let (student, teacher) = (student.name.clone(), teacher.name.clone());
+        return Err(InheritError::Heads { student, teacher, wanted, found });
     }
     let taken: Vec<usize> = (0..n).map(|layer| layer * m / n).collect();
     let mut left = Vec::new();
@@ -122,6 +141,12 @@ fn layer_of(name: &str) -> Option<(usize, &str)> {
 fn layers(graph: &Graph) -> usize {
     let numbers = graph.params().filter_map(|(id, _)| layer_of(&graph.value(id).name).map(|(layer, _)| layer));
     numbers.collect::<BTreeSet<_>>().len()
+}
+
+/// Heads of the first layer.
+fn heads(graph: &Graph) -> usize {
+    let of = |op: &Op| if let Op::Attention { heads } = *op { Some(heads) } else { None };
+    graph.nodes.iter().find_map(|node| of(&node.op)).unwrap_or(0)
 }
 
 /// The rows of a table that `words` names; `None` if they are not what the student's shape needs.
@@ -181,6 +206,7 @@ mod tests {
         let teacher = net("distilbert-l2-h16-a2", 1, |_| {});
         let rows = [
             (net("distilbert-l3-h16-a2", 2, |_| {}), None, "has 3 layers"),
+            (net("distilbert-l2-h16-a4", 2, |_| {}), None, "has 4 heads"),
             (net("distilbert-l2-h32-a2", 2, |_| {}), None, "`transformer.layer.0.attention.q_lin.weight`"),
             (net("distilbert-l2-h16-a2", 2, |net| net.vocabulary = 1), Some(&[10u32][..]), "token 10 of the teacher"),
         ];
