@@ -1,6 +1,6 @@
 //! The operators that see texts: looking tokens up, attention, and one vector for a text.
 
-use super::gemm::{Grid, Outer, Rows, Store, gather, outer};
+use super::gemm::{Grid, Outer, Packed, Rows, Store, gather, outer};
 use super::layer::{Inputs, Layer, Point, Scratch, Site};
 use super::rows::dot;
 use super::smooth::softmax_rows;
@@ -143,22 +143,22 @@ impl Attention {
     }
 
     /// `out [tokens, tokens] = a b^T` of one head.
-    fn against(&self, head: Head, a: &[f32], b: &[f32], out: &mut [f32], scratch: &mut super::gemm::Packed) {
+    fn against(&self, head: Head, a: &[f32], b: &[f32], out: &mut [f32], packed: &mut Packed) {
         let Head { at, tokens } = head;
         let b = &b[at..];
-        scratch.fill(self.depth, tokens, |channel, token| b[token * self.width + channel]);
+        packed.fill(self.depth, tokens, |channel, token| b[token * self.width + channel]);
         let (grid, to) = (Grid::row(self.width), Grid::row(tokens));
         let rows = Rows { count: tokens, from: &a[at..], grid, taps: &[0], run: self.depth, to };
-        gather(rows, scratch, &[], out, Store::Set);
+        gather(rows, packed, &[], out, Store::Set);
     }
 
     /// `out = p b` of one head, put or added.
-    fn mix(&self, head: Head, p: &[f32], b: &[f32], out: &mut [f32], store: Store, scratch: &mut super::gemm::Packed) {
+    fn mix(&self, head: Head, p: &[f32], b: &[f32], out: &mut [f32], store: Store, packed: &mut Packed) {
         let Head { at, tokens } = head;
         let b = &b[at..];
-        scratch.fill(tokens, self.depth, |token, channel| b[token * self.width + channel]);
+        packed.fill(tokens, self.depth, |token, channel| b[token * self.width + channel]);
         let (grid, to) = (Grid::row(tokens), Grid::row(self.width));
-        gather(Rows { count: tokens, from: p, grid, taps: &[0], run: tokens, to }, scratch, &[], &mut out[at..], store);
+        gather(Rows { count: tokens, from: p, grid, taps: &[0], run: tokens, to }, packed, &[], &mut out[at..], store);
     }
 
     /// `out += p^T b` of one head.
