@@ -188,6 +188,7 @@ impl<'a> Build<'a> {
             outputs: &[port(output)],
             labels: "",
             metadata: "",
+            vocabulary: &[],
             certificate: Certificate::default(),
             self_tests: &[],
         };

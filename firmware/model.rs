@@ -137,6 +137,7 @@ pub(crate) fn build(isa: Isa) -> Result<AlignedBytes, EmitError> {
         outputs: &[port(11)],
         labels: "",
         metadata: "{\"name\":\"random-resnet8\"}",
+        vocabulary: &[],
         certificate: Certificate::default(),
         self_tests: &[],
     };

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod quantize;
 pub mod recipe;
 pub mod teacher;
+pub mod text;
 pub mod train;
 pub mod verify;
 pub mod watch;

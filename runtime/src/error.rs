@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::format::Section;
 use crate::ops::OpKind;
+use crate::text::VocabularyRule;
 
 /// Why a file is not accepted as a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub enum LoadError {
     Section(Section),
     /// A text is not UTF-8.
     Text(Section),
+    /// A vocabulary that breaks a rule.
+    Vocabulary(VocabularyRule),
     /// A tensor is empty, of an unknown type, misplaced, or beyond the arena.
     Tensor(u16),
     /// An input or output (inputs first) names no tensor, or has an impossible scale or pixel table.
@@ -120,6 +123,7 @@ impl fmt::Display for LoadError {
             LoadError::Arena => f.write_str("arena too large"),
             LoadError::Section(section) => write!(f, "section {section:?} is not where it belongs"),
             LoadError::Text(section) => write!(f, "section {section:?} is not UTF-8"),
+            LoadError::Vocabulary(rule) => rule.fmt(f),
             LoadError::Tensor(i) => write!(f, "tensor {i} is not valid"),
             LoadError::Port(i) => write!(f, "input or output {i} is not valid"),
             LoadError::SelfTest(i) => write!(f, "self-test {i} is not valid"),

@@ -2,7 +2,7 @@
 //!
 //! From the bottom up: [`quant`] is the arithmetic, [`ops`] says what each operator is, [`kernels`] how a CPU computes it,
 //! [`format`](mod@format) how a model lies in a file. A file is checked once ([`Model::parse`]); then a [`Session`] runs it in memory that
-//! the caller gives, and nothing can fail any more.
+//! the caller gives, and nothing can fail any more. [`text`] makes a model's input of words.
 //!
 //! ```
 //! use limbeck_runtime::{LoadError, Model};
@@ -25,6 +25,7 @@ mod session;
 pub mod tensor;
 #[cfg(test)]
 mod testing;
+pub mod text;
 
 #[cfg(any(test, feature = "std"))]
 pub use arena::AlignedBytes;
@@ -35,6 +36,7 @@ pub use format::{Certificate, Model, Port, Tensor};
 pub use kernels::{Isa, Kernels, Layout};
 pub use session::{Session, Step, arena_bytes};
 pub use tensor::{Element, Shape};
+pub use text::{Encoding, Span, Tokenizer};
 
 /// Bytes of an included file at a multiple of 16; see [`include_model!`].
 #[doc(hidden)]

@@ -12,6 +12,7 @@ use crate::ops::{
     Window,
 };
 use crate::quant::{self, Channels, Output};
+use crate::text::Normalization;
 use crate::{AlignedBytes, Element, Kernels, LoadError, Model, OpRule, Rng, Session, Shape};
 
 /// Multiplier and shift of one half: `q = (acc + 1) >> 1`.
@@ -85,6 +86,7 @@ pub(crate) fn one_op<T: Copy + Into<Tensor>>(
         outputs: &[port(out)],
         labels: "",
         metadata: "",
+        vocabulary: &[],
         certificate: Certificate::default(),
         self_tests: &[],
     })
@@ -272,6 +274,7 @@ pub(crate) fn all_ops(layout: Layout) -> AlignedBytes {
     let pixels: Vec<i8> = (0..3 * 256).map(|i| (i % 256 / 2) as i8).collect();
     let port = |tensor| PortSpec { tensor, scale: 0.5, zero: 3, pixels: None };
     let stored = [1; 8 * 8 * 3];
+    let vocabulary = crate::text::tests::small(Normalization::UNCASED);
     let mut file = File {
         layout,
         arena_bytes: end,
@@ -281,6 +284,7 @@ pub(crate) fn all_ops(layout: Layout) -> AlignedBytes {
         outputs: &[port(10), port(8)],
         labels: "zero\none\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine",
         metadata: "{\"name\":\"all\"}",
+        vocabulary: &vocabulary,
         certificate: Certificate { digest: 0x0123_4567_89ab_cdef, items: 1000 },
         self_tests: &[],
     };

@@ -260,6 +260,7 @@ impl Network {
             outputs: &[port(self.tensors.len() as u16 - 1)],
             labels: "",
             metadata: "{}",
+            vocabulary: &[],
             certificate: Certificate::default(),
             self_tests,
         })

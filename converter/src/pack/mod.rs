@@ -74,6 +74,7 @@ pub fn pack(graph: &QuantGraph, plan: &Plan, info: &PackInfo) -> Result<AlignedB
         outputs: &graph.outputs.iter().map(|&id| port(id, None)).collect::<Vec<_>>(),
         labels: &info.labels.join("\n"),
         metadata: &metadata,
+        vocabulary: &[],
         certificate: info.certificate,
         self_tests: &[],
     };

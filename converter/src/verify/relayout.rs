@@ -44,6 +44,7 @@ pub fn relayout(model: &Model<'_>, layout: Layout) -> Result<AlignedBytes, EmitE
         outputs: &specs(&outputs, number),
         labels: &model.labels().collect::<Vec<_>>().join("\n"),
         metadata: model.metadata(),
+        vocabulary: model.tokenizer().map_or(&[], |tokenizer| tokenizer.section()),
         certificate: model.certificate(),
         self_tests: &[],
     })

@@ -10,6 +10,7 @@ use crate::kernels::cast;
 use crate::ops::{Op, Sharing};
 use crate::quant::CONTRACT_VERSION;
 use crate::tensor::Element;
+use crate::text::Tokenizer;
 
 /// Checks all of a file.
 pub(super) fn file(file: &[u8]) -> Result<Model<'_>, LoadError> {
@@ -89,9 +90,10 @@ fn sections(file: &[u8], header: Header) -> Result<Model<'_>, LoadError> {
         return Err(LoadError::Section(Section::Signature));
     }
     let [ops, tensors, ports, weights, tables, self_tests, labels, metadata, vocabulary, signature] = parts;
-    if !vocabulary.is_empty() || !signature.is_empty() {
+    if !signature.is_empty() {
         return Err(LoadError::Reserved);
     }
+    let tokenizer = (!vocabulary.is_empty()).then(|| Tokenizer::parse(vocabulary)).transpose();
     let entries = |section, part: &[u8], bytes: usize, least: usize, most: usize| {
         let n = part.len() / bytes;
         if !part.len().is_multiple_of(bytes) || n < least || n > most {
@@ -122,6 +124,7 @@ fn sections(file: &[u8], header: Header) -> Result<Model<'_>, LoadError> {
         labels: text(Section::Labels, labels)?,
         metadata: text(Section::Metadata, metadata)?,
         max_length: 0,
+        tokenizer: tokenizer.map_err(LoadError::Vocabulary)?,
     })
 }
 

@@ -30,6 +30,8 @@ pub struct File<'a> {
     pub labels: &'a str,
     /// JSON.
     pub metadata: &'a str,
+    /// What makes tokens of text, from [`text::emit::section`](crate::text::emit::section); empty if the model reads none.
+    pub vocabulary: &'a [u8],
     /// Digest over the verification set.
     pub certificate: Certificate,
     /// Up to three inputs with known outputs.
@@ -222,6 +224,7 @@ impl Sink<'_> {
         self.self_tests(file);
         self.append(Section::Labels, 1, file.labels.as_bytes());
         self.append(Section::Metadata, 1, file.metadata.as_bytes());
+        self.append(Section::Vocabulary, 1, file.vocabulary);
         Ok(())
     }
 

@@ -23,7 +23,7 @@
 //!               then the input is what the generator gives for the seed. After them the inputs themselves.
 //! Labels      UTF-8, one a line
 //! Metadata    UTF-8, JSON
-//! Vocabulary  reserved, empty
+//! Vocabulary  words of a tokenizer, drawn in `text/vocabulary.rs`; empty if the model does not read text
 //! Signature   reserved, empty
 //! ```
 //!
@@ -85,7 +85,7 @@ pub enum Section {
     Labels,
     /// Where the model comes from.
     Metadata,
-    /// Words of a tokenizer; reserved.
+    /// Words of a tokenizer.
     Vocabulary,
     /// Signature of the maker; reserved.
     Signature,

@@ -6,6 +6,7 @@ use crate::kernels::Order;
 use crate::ops::OpSet;
 use crate::testing::all_ops;
 use crate::testing::text::transformer;
+use crate::text::VocabularyRule;
 use crate::{AlignedBytes, Isa, Kernels, LoadError, OpRule, Rng, Session, SessionError};
 
 const PANELS: Layout = Layout { n: 16, k: 4, order: Order::KMinor, input_offset: 128 };
@@ -37,6 +38,7 @@ fn what_is_written_is_read() {
         assert!(model.input(1).is_none() && model.output(2).is_none());
         let kinds: std::vec::Vec<_> = model.ops().map(|view| view.kind().unwrap()).collect();
         assert_eq!(kinds.len(), 13);
+        assert_eq!(model.tokenizer().map(|tokenizer| tokenizer.size()), Some(35));
         assert_eq!(arena_bytes(&file), model.arena_bytes());
         assert_eq!(ops_used(&file), kinds.iter().fold(0, |mask, kind| mask | kind.bit()));
     }
@@ -138,6 +140,7 @@ fn each_broken_part_has_its_error() {
     assert_eq!(set(at(Section::SelfTests) + 12, &[255, 255]), Err(LoadError::SelfTest(0)));
     assert_eq!(set(at(Section::Labels), &[255]), Err(LoadError::Text(Section::Labels)));
     assert_eq!(set(at(Section::Metadata) + 1, &[0x80]), Err(LoadError::Text(Section::Metadata)));
+    assert_eq!(set(at(Section::Vocabulary) + 2, &[0]), Err(LoadError::Vocabulary(VocabularyRule::Id)));
     let op = |field: usize, bytes| match set(ops + field, bytes) {
         Err(LoadError::Op { index: 0, rule }) => rule,
         other => panic!("{field}: {other:?}"),
@@ -181,6 +184,11 @@ fn sequences_have_one_length_and_one_column() {
 /// Runs a file that was accepted, on scalar and on the best table: within its arena, without a panic, equal on both.
 fn run(file: &[u8]) {
     let model = Model::parse(file).unwrap();
+    if let Some(tokenizer) = model.tokenizer() {
+        let mut ids = [0; 16];
+        let done = tokenizer.encode("Hello, unwanted wörld [MASK]", &mut ids);
+        assert!(ids[..done.len].iter().all(|&id| id < tokenizer.size()));
+    }
     let mut digests = None;
     for kernels in [Kernels::for_isa(Isa::Scalar).unwrap(), Kernels::best::<crate::ops::AllOps>(model.layout())] {
         let needed = crate::arena_bytes(&model, kernels.isa);

@@ -11,6 +11,7 @@ use crate::kernels::{Layout, cast};
 use crate::ops::{Embed, Op, OpKind, Operator};
 use crate::quant::Channels;
 use crate::tensor::{Element, Shape};
+use crate::text::Tokenizer;
 
 /// A model file, borrowed; made by [`Model::parse`].
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,7 @@ pub struct Model<'a> {
     pub(super) metadata: &'a str,
     /// Rows of every sequence at most; 0 where there is none.
     pub(super) max_length: usize,
+    pub(super) tokenizer: Option<Tokenizer<'a>>,
 }
 
 /// A tensor in the arena.
@@ -135,6 +137,11 @@ impl<'a> Model<'a> {
     /// Where the model comes from, as JSON; empty if the file has none.
     pub const fn metadata(&self) -> &'a str {
         self.metadata
+    }
+
+    /// What makes tokens of text, if the model reads text.
+    pub const fn tokenizer(&self) -> Option<&Tokenizer<'a>> {
+        self.tokenizer.as_ref()
     }
 
     /// What the model gave on the host that made it.

@@ -184,6 +184,7 @@ pub(crate) fn transformer(layout: Layout, max_length: usize) -> AlignedBytes {
         outputs: &[port(SCORES), port(MEAN), port(EACH)],
         labels: "",
         metadata: "",
+        vocabulary: &[],
         certificate: Certificate::default(),
         self_tests: &[],
     };
