@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use limbeck::text::Vocabulary;
-use limbeck_runtime::text::{Normalization, Span, Tokenizer};
 use limbeck_runtime::Rng;
+use limbeck_runtime::text::{Normalization, Span, Tokenizer};
 use limbeck_tests::{data_folder, skipped};
 use tokenizers::Tokenizer as Reference;
 
@@ -19,10 +19,54 @@ const WORDS: &str = "the of and in to a is was he for it with as his on be at by
 
 /// Pieces of random texts that a random choice of characters would hardly ever make.
 const SNIPPETS: [&str; 48] = [
-    "[CLS]", "[SEP]", "[MASK]", "[UNK]", "[PAD]", "[SEP", "[[MASK]]", "##ing", "##", "#", "e\u{301}", "\u{1e0b}\u{323}", "ǖ",
-    "ﬁ", "İ", "ı", "Σς", "ẞ", "ß", "Ǆ", "ǅ", "K", "Å", "\u{37e}", "\u{1fef}", "\u{2000}", "\u{200b}", "\u{200d}", "\u{feff}", "👩‍👩‍👧",
-    "🇩🇪", "☃️", "\u{302e}\u{301}", "\u{1d15e}\u{1d16d}", "\u{1d160}\u{301}\u{327}", "\u{f73}\u{302e}\u{f71}", "\u{e000}", "\u{fffd}", "\0",
-    "\u{85}", "\u{b}", "한글", "豈", "\u{2f81a}", "か\u{3099}", "ক\u{9cb}", "\u{1b44}\u{1b34}", "\u{301}\u{1e000}\u{327}\u{1e944}",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "[UNK]",
+    "[PAD]",
+    "[SEP",
+    "[[MASK]]",
+    "##ing",
+    "##",
+    "#",
+    "e\u{301}",
+    "\u{1e0b}\u{323}",
+    "ǖ",
+    "ﬁ",
+    "İ",
+    "ı",
+    "Σς",
+    "ẞ",
+    "ß",
+    "Ǆ",
+    "ǅ",
+    "K",
+    "Å",
+    "\u{37e}",
+    "\u{1fef}",
+    "\u{2000}",
+    "\u{200b}",
+    "\u{200d}",
+    "\u{feff}",
+    "👩‍👩‍👧",
+    "🇩🇪",
+    "☃️",
+    "\u{302e}\u{301}",
+    "\u{1d15e}\u{1d16d}",
+    "\u{1d160}\u{301}\u{327}",
+    "\u{f73}\u{302e}\u{f71}",
+    "\u{e000}",
+    "\u{fffd}",
+    "\0",
+    "\u{85}",
+    "\u{b}",
+    "한글",
+    "豈",
+    "\u{2f81a}",
+    "か\u{3099}",
+    "ক\u{9cb}",
+    "\u{1b44}\u{1b34}",
+    "\u{301}\u{1e000}\u{327}\u{1e944}",
 ];
 
 /// A vocabulary and what both tokenizers make of it.

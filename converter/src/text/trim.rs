@@ -38,7 +38,11 @@ impl Vocabulary {
     ///
     /// # Errors
     /// If the characters and special tokens alone are more than `limit`.
-    pub fn trim<'t>(&self, corpus: impl IntoIterator<Item = &'t str>, limit: Option<usize>) -> Result<Trimmed, TextError> {
+    pub fn trim<'t>(
+        &self,
+        corpus: impl IntoIterator<Item = &'t str>,
+        limit: Option<usize>,
+    ) -> Result<Trimmed, TextError> {
         let section = self.section()?;
         let tokenizer = Tokenizer::parse(&section)?;
         let mut uses = Uses { counts: vec![0; self.size()], ids: Vec::new(), spans: Vec::new() };
@@ -68,7 +72,8 @@ impl Vocabulary {
     fn needed(&self, counts: &[u64]) -> (BTreeSet<u16>, Vec<char>) {
         let mut needed: BTreeSet<u16> = self.special.ids().chain(self.added.iter().map(|&(_, id)| id)).collect();
         let used = self.ids().filter(|&id| counts[usize::from(id)] > 0 && !needed.contains(&id));
-        let alphabet: BTreeSet<char> = used.filter_map(|id| self.piece(id)).flat_map(|piece| split(piece).1.chars()).collect();
+        let alphabet: BTreeSet<char> =
+            used.filter_map(|id| self.piece(id)).flat_map(|piece| split(piece).1.chars()).collect();
         let mut forms: [BTreeSet<char>; 2] = Default::default();
         for id in self.ids() {
             let Some((continues, text)) = self.piece(id).map(split) else { continue };
@@ -80,7 +85,8 @@ impl Vocabulary {
                 needed.insert(id);
             }
         }
-        let incomplete: Vec<char> = alphabet.iter().copied().filter(|c| !forms.iter().all(|form| form.contains(c))).collect();
+        let incomplete: Vec<char> =
+            alphabet.iter().copied().filter(|c| !forms.iter().all(|form| form.contains(c))).collect();
         for id in self.ids() {
             let text = self.piece(id).map_or("", |piece| split(piece).1);
             if text.contains(&incomplete[..]) && text.chars().all(|c| alphabet.contains(&c)) {

@@ -2,7 +2,7 @@
 
 use std::vec::Vec;
 
-use super::vocabulary::{BLOCK, Header, ListRecord};
+use super::vocabulary::{BLOCK, Block, Header, ListRecord, begin};
 use super::{Normalization, Tokenizer, VocabularyRule};
 use crate::format::bytes::Field;
 
@@ -35,10 +35,10 @@ pub fn section(words: &Words<'_>) -> Result<Vec<u8>, VocabularyRule> {
     for (list, record) in [words.initial, words.continuing].into_iter().zip(&mut records) {
         let mut list = list.to_vec();
         list.sort_unstable();
-        let (offsets, text) = front_coded(list.iter().map(|&(word, _)| word))?;
+        let (blocks, text) = front_coded(list.iter().map(|&(word, _)| word))?;
         *record = ListRecord { words: count(list.len())?, reserved: 0, bytes: text.len() as u32 };
         body.extend(list.iter().flat_map(|(_, id)| id.to_le_bytes()));
-        body.extend(offsets);
+        body.extend(blocks);
         body.extend(text);
     }
     for &(token, id) in words.added {
@@ -56,13 +56,15 @@ pub fn section(words: &Words<'_>) -> Result<Vec<u8>, VocabularyRule> {
     Ok(section)
 }
 
-/// Offsets of blocks, and the text of words in ascending order.
+/// The records of blocks, and the text of words in ascending order.
 fn front_coded<'a>(words: impl Iterator<Item = &'a str>) -> Result<(Vec<u8>, Vec<u8>), VocabularyRule> {
-    let (mut offsets, mut text) = (Vec::new(), Vec::new());
+    let (mut blocks, mut text) = (Vec::new(), Vec::new());
     let mut before: &[u8] = &[];
     for (index, word) in words.map(str::as_bytes).enumerate() {
         if index.is_multiple_of(BLOCK) {
-            offsets.extend((text.len() as u32).to_le_bytes());
+            let mut record = [0; Block::BYTES];
+            Block { offset: text.len() as u32, begin: begin(word) }.write(&mut record);
+            blocks.extend(record);
             before = &[];
         }
         let shared = before.iter().zip(word).take(15).take_while(|(a, b)| a == b).count();
@@ -74,5 +76,5 @@ fn front_coded<'a>(words: impl Iterator<Item = &'a str>) -> Result<(Vec<u8>, Vec
         text.extend(more);
         before = word;
     }
-    Ok((offsets, text))
+    Ok((blocks, text))
 }

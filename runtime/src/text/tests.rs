@@ -141,7 +141,7 @@ fn each_broken_section_has_its_rule() {
         Tokenizer::parse(&section).unwrap_err()
     };
     let first = vocabulary::HEADER_BYTES;
-    let (offsets, text) = (first + 2 * INITIAL.len(), first + 2 * INITIAL.len() + 8);
+    let (blocks, text) = (first + 2 * INITIAL.len(), first + 2 * INITIAL.len() + 16);
     assert_eq!(set(0, &[16]), VocabularyRule::Reserved);
     assert_eq!(set(2, &[3, 0]), VocabularyRule::Id);
     assert_eq!(set(4, &[35, 0]), VocabularyRule::Id);
@@ -151,11 +151,13 @@ fn each_broken_section_has_its_rule() {
     assert_eq!(set(14, &[1]), VocabularyRule::Reserved);
     assert_eq!(set(16, &[255, 255, 255, 255]), VocabularyRule::Length);
     assert_eq!(set(first, &[35, 0]), VocabularyRule::Id);
-    assert_eq!(set(offsets, &[1]), VocabularyRule::Offset);
-    assert_eq!(set(offsets + 4, &[255, 255, 255, 127]), VocabularyRule::Offset);
+    assert_eq!(set(blocks, &[1]), VocabularyRule::Offset);
+    assert_eq!(set(blocks + 7, b"~"), VocabularyRule::Offset);
+    assert_eq!(set(blocks + 8, &[255, 255, 255, 127]), VocabularyRule::Offset);
     assert_eq!(set(text, &[0x11]), VocabularyRule::Offset, "shares with nothing");
-    assert_eq!(set(text + 1, b"~"), VocabularyRule::Order);
-    assert_eq!(set(text + 1, b"\xff"), VocabularyRule::Word);
+    assert_eq!(set(text + 1, b"~"), VocabularyRule::Offset, "the block says another begin");
+    assert_eq!(set(text + 3, b" "), VocabularyRule::Order);
+    assert_eq!(set(text + 3, b"\xff"), VocabularyRule::Word);
     assert_eq!(set(good.len() - 1, b"\xff"), VocabularyRule::Word);
     for len in 0..good.len() {
         assert!(Tokenizer::parse(&good[..len]).is_err(), "{len}");

@@ -8,16 +8,45 @@ use crate::text::TextError;
 
 /// Keys that have no influence on the tokens of one text, or that only repeat what other keys say.
 const WITHOUT_INFLUENCE: [&str; 28] = [
-    "name_or_path", "model_max_length", "max_length", "max_len", "stride", "truncation_strategy", "truncation_side",
-    "padding_side", "pad_to_multiple_of", "pad_token_type_id", "clean_up_tokenization_spaces", "special_tokens_map_file",
-    "tokenizer_file", "full_tokenizer_file", "vocab_file", "processor_class", "auto_map", "use_fast", "model_input_names",
-    "_commit_hash", "backend", "is_local", "local_files_only", "vocab_size", "model_type", "return_token_type_ids",
-    "add_special_tokens", "from_slow",
+    "name_or_path",
+    "model_max_length",
+    "max_length",
+    "max_len",
+    "stride",
+    "truncation_strategy",
+    "truncation_side",
+    "padding_side",
+    "pad_to_multiple_of",
+    "pad_token_type_id",
+    "clean_up_tokenization_spaces",
+    "special_tokens_map_file",
+    "tokenizer_file",
+    "full_tokenizer_file",
+    "vocab_file",
+    "processor_class",
+    "auto_map",
+    "use_fast",
+    "model_input_names",
+    "_commit_hash",
+    "backend",
+    "is_local",
+    "local_files_only",
+    "vocab_size",
+    "model_type",
+    "return_token_type_ids",
+    "add_special_tokens",
+    "from_slow",
 ];
 
 /// Tokenizers that are BERT's.
-const CLASSES: [&str; 6] =
-    ["BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer", "LayoutLMTokenizer", "PreTrainedTokenizer"];
+const CLASSES: [&str; 6] = [
+    "BertTokenizer",
+    "DistilBertTokenizer",
+    "ElectraTokenizer",
+    "MobileBertTokenizer",
+    "LayoutLMTokenizer",
+    "PreTrainedTokenizer",
+];
 
 /// What the file says of the things that matter.
 #[derive(Debug, Default)]

@@ -130,9 +130,8 @@ pub(super) fn read(source: Source<'_>, config: Option<&Config>) -> Result<Vocabu
         size = size.max(usize::from(id) + 1);
         added.push((token.content, id));
     }
-    let named = |name: &str| {
-        pieces.id(name).or_else(|| added.iter().find(|(token, _)| token == name).map(|&(_, id)| id))
-    };
+    let named =
+        |name: &str| pieces.id(name).or_else(|| added.iter().find(|(token, _)| token == name).map(|&(_, id)| id));
     let frame = |role, token: &str| {
         named(token).ok_or_else(|| TextError::Special { path: source.path(), role, token: token.to_owned() })
     };

@@ -78,8 +78,14 @@ fn both_forms_give_the_same() {
 fn uncased_means_without_accents_unless_it_is_said() {
     for (config, expected) in [
         (r#"{"do_lower_case": true}"#, Normalization::UNCASED),
-        (r#"{"do_lower_case": true, "strip_accents": false}"#, Normalization { strip_accents: false, ..Normalization::UNCASED }),
-        (r#"{"do_lower_case": false, "tokenize_chinese_chars": false}"#, Normalization { ideographs: false, ..Normalization::CASED }),
+        (
+            r#"{"do_lower_case": true, "strip_accents": false}"#,
+            Normalization { strip_accents: false, ..Normalization::UNCASED },
+        ),
+        (
+            r#"{"do_lower_case": false, "tokenize_chinese_chars": false}"#,
+            Normalization { ideographs: false, ..Normalization::CASED },
+        ),
     ] {
         let folder = folder(&[("vocab.txt", WORDS), ("tokenizer_config.json", config)]);
         assert_eq!(Vocabulary::read(folder.path()).unwrap().normalization, expected);
@@ -91,10 +97,18 @@ fn what_is_not_supported_is_named() {
     for (pointer, value, expected) in [
         ("/model/type", json!("BPE"), "unknown variant `BPE`, expected `WordPiece`"),
         ("/normalizer/type", json!("Lowercase"), "expected `BertNormalizer`"),
-        ("/normalizer", json!({"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
-            "strip_accents": null, "lowercase": true, "extra": 1}), "unknown field `extra`"),
+        (
+            "/normalizer",
+            json!({"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+            "strip_accents": null, "lowercase": true, "extra": 1}),
+            "unknown field `extra`",
+        ),
         ("/pre_tokenizer/type", json!("Whitespace"), "expected `BertPreTokenizer`"),
-        ("/post_processor/single", json!([{"Sequence": {"id": "A", "type_id": 0}}]), "only [CLS] text [SEP] is supported"),
+        (
+            "/post_processor/single",
+            json!([{"Sequence": {"id": "A", "type_id": 0}}]),
+            "only [CLS] text [SEP] is supported",
+        ),
         ("/post_processor/single/0/SpecialToken/id", json!("<s>"), "the begin token `<s>` is not in the vocabulary"),
         ("/model/continuing_subword_prefix", json!("@@"), "`continuing_subword_prefix` is @@, but only `##`"),
         ("/model/max_input_chars_per_word", json!(50), "`max_input_chars_per_word` is 50, but only 100"),
@@ -126,7 +140,10 @@ fn missing_and_contradicting_files_are_named() {
     assert!(Vocabulary::read(empty.path()).unwrap_err().to_string().contains("has no tokenizer"));
     let alone = folder(&[("vocab.txt", WORDS)]);
     assert!(Vocabulary::read(alone.path()).unwrap_err().to_string().contains("does not say whether capitals matter"));
-    let two = folder(&[("tokenizer.json", &tokenizer_json().to_string()), ("tokenizer_config.json", r#"{"do_lower_case": true}"#)]);
+    let two = folder(&[
+        ("tokenizer.json", &tokenizer_json().to_string()),
+        ("tokenizer_config.json", r#"{"do_lower_case": true}"#),
+    ]);
     let error = Vocabulary::read(two.path()).unwrap_err().to_string();
     assert!(error.contains("`do_lower_case` is true, but tokenizer.json says false"), "{error}");
     let many = "word\n".repeat(65_536);

@@ -5,8 +5,8 @@ use limbeck_runtime::text::Normalization;
 use super::*;
 
 const PIECES: [&str; 20] = [
-    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "##a", "##b", "##c", "ab", "##ba", "cab", "##cd", "abc", "e", "!",
-    "##e", "dd",
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "##a", "##b", "##c", "ab", "##ba", "cab", "##cd", "abc",
+    "e", "!", "##e", "dd",
 ];
 
 fn vocabulary() -> Vocabulary {
@@ -35,9 +35,10 @@ fn a_corpus_keeps_its_tokens() {
     let before = vocabulary();
     let corpus = ["abba ab", "cab", "[SEP] ab b"];
     let after = before.trim(corpus, None).unwrap();
-    assert_eq!(names(&after), [
-        "[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "##a", "##b", "##c", "ab", "##ba", "cab",
-    ]);
+    assert_eq!(
+        names(&after),
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "##a", "##b", "##c", "ab", "##ba", "cab",]
+    );
     assert_eq!(after.incomplete, [' '; 0]);
     for text in corpus {
         let old: Vec<u16> = encode(&after.vocabulary, text).iter().map(|&id| after.kept[usize::from(id)]).collect();
