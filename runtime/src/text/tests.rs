@@ -182,6 +182,30 @@ const fn empty() -> Words<'static> {
     }
 }
 
+#[test]
+fn hostile_sections_are_refused_or_give_ids_below_their_size() {
+    const SECTIONS: u32 = if cfg!(miri) { 50 } else { 20_000 };
+    let good = small(Normalization::UNCASED);
+    let mut accepted = 0;
+    for seed in 0..SECTIONS {
+        let mut rng = crate::Rng::new(seed);
+        let mut section = good.clone();
+        for _ in 0..1 + rng.below(3) {
+            let at = rng.below(section.len());
+            let any = rng.word() as u8;
+            section[at] = if rng.one_in(2) { any } else { rng.pick(&[0, 1, 2, 15, 16, 127, 128, 255]) };
+        }
+        let Ok(tokenizer) = Tokenizer::parse(&section) else { continue };
+        accepted += 1;
+        let (mut ids, mut spans) = ([0; 24], [Span::default(); 24]);
+        let text = "Hello, unwanted wörld [MASK]] 한 中x\u{301}\u{302e} heloed";
+        let done = tokenizer.encode_spans(text, &mut ids, &mut spans);
+        assert!(ids[..done.len].iter().all(|&id| id < tokenizer.size()));
+        assert!(spans[..done.len].iter().all(|span| text.get(span.start..span.end).is_some()));
+    }
+    assert!(accepted > SECTIONS / 50 && accepted < SECTIONS, "{accepted}");
+}
+
 /// Every search in a section of many random words gives what a plain one gives.
 #[test]
 fn searches_find_the_longest_word() {
