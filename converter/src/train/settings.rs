@@ -3,7 +3,7 @@
 use crate::data::Augment;
 use serde::{Deserialize, Serialize};
 
-/// How a network is trained. The result depends on these, the data, and the number of threads alone.
+/// How a network is trained. The result depends on these and the data alone, not on the number of threads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainSettings {
@@ -126,7 +126,7 @@ impl Default for TrainSettings {
 
 impl TrainSettings {
     /// What makes no sense, if anything.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         let share = |name: &str, value: f32| {
             (!(0.0..1.0).contains(&value)).then(|| format!("`{name}` is {value}, but must be at least 0 and below 1"))
         };

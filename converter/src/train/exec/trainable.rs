@@ -1,7 +1,7 @@
 //! A graph whose weights are being trained: one step runs a batch forward and backward.
 //!
 //! The batch is cut into shards of fixed size that do not depend on the number of threads, and the gradients of
-//! the shards are summed in their order: a result is the same on one thread and on eight. Layers run in phases. Within a phase
+//! the shards are summed in their order: a result is the same on any number of threads. Layers run in phases. Within a phase
 //! each shard takes a few images at a time through all layers, so that what one layer writes the next finds in the cache; a
 //! phase ends where normalization needs sums over the whole batch.
 
@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 /// How fast running statistics follow those of the batches.
 const MOMENTUM: f32 = 0.1;
-/// Shards of a batch: enough for the threads of a laptop, few enough to keep their gradients in the cache.
+/// Shards of a batch, on any number of threads: enough for those of a laptop, few enough to keep their gradients in the cache.
+/// Sums are rounded shard by shard, so another number would train another network.
 const SHARDS: usize = 8;
 /// Shards where the gradients are too large for any cache.
 const FEW_SHARDS: usize = 4;
@@ -109,7 +110,7 @@ impl Trainable {
         let shards = if texts.is_some() && many { FEW_SHARDS } else { SHARDS };
         Ok(Trainable {
             threads: Threads::new(threads)?,
-            shards: (0..shards.max(threads)).map(|_| Shard::default()).collect(),
+            shards: (0..shards).map(|_| Shard::default()).collect(),
             outputs: vec![Vec::new(); graph.outputs.len()],
             output_grads: vec![Vec::new(); graph.outputs.len()],
             schedule,
