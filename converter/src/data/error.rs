@@ -55,6 +55,28 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// No folders in a folder of images.
+    #[error("{} holds no folders: put the png or jpeg images into one folder for each class", path.display())]
+    NoClasses {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An image of a kind that is not read.
+    #[error("{} is of a kind that is not read: save it as png or jpeg, or take it away", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// One part for both purposes.
+    #[error(
+        "{} gives the same images to learn from and to be judged on: it needs a part of each, such as folders \
+         `train` and `test`",
+        path.display()
+    )]
+    OnePart {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// Nothing to tell apart.
     #[error("all {images} examples of {} are of one class, `{class}`: a classifier needs two or more", path.display())]
     OneClass {
@@ -100,9 +122,15 @@ pub enum DataError {
         /// The reason.
         source: image::ImageError,
     },
+    /// A jpeg without its end.
+    #[error("{} is cut off: fetch it again, or take it away", path.display())]
+    Cut {
+        /// The file.
+        path: PathBuf,
+    },
     /// Images of different sizes, and no size to scale them to.
     #[error(
-        "{} is {}x{} (height x width), but {} is {}x{}; give a size to scale all images to",
+        "{} is {}x{} (height x width), but {} is {}x{}; give a size to scale all images to (`data.size` of a recipe)",
         path.display(), found[0], found[1], first.display(), expected[0], expected[1]
     )]
     Size {

@@ -1,14 +1,17 @@
 //! Image files: single ones, and trees with a folder for each class.
 
 use super::{DataError, Dataset, Part};
-use image::{ColorType, DynamicImage, ImageReader, imageops::FilterType};
+use image::{ColorType, DynamicImage, ImageFormat, ImageReader, imageops::FilterType};
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 /// Names of image files that can be read.
 const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+/// Names of image files that cannot: told, not passed over.
+const FOREIGN: [&str; 9] = ["avif", "bmp", "gif", "heic", "jp2", "ppm", "tif", "tiff", "webp"];
 /// Folders that hold the test part, in order of preference.
-const TEST_FOLDERS: [&str; 5] = ["test", "val", "valid", "validation", "test_public"];
+const TEST_FOLDERS: [&str; 6] = ["test", "val", "valid", "validation", "test_public", "val_public"];
 const TRAIN_FOLDER: &str = "train";
 
 /// Reads a png or jpeg file as RGB: greys become equal channels, palettes and 16-bit channels 8-bit colours, and an alpha
@@ -18,10 +21,14 @@ const TRAIN_FOLDER: &str = "train";
 /// `[height, width]`.
 ///
 /// # Errors
-/// If the file cannot be read or decoded, or has see-through pixels.
+/// If the file cannot be read or decoded, is cut off, or has see-through pixels.
 pub fn load_image(path: &Path, size: Option<[usize; 2]>) -> Result<(Vec<u8>, [usize; 2]), DataError> {
     let fail = |source| DataError::Read { path: path.to_owned(), source };
-    let reader = ImageReader::open(path).map_err(fail)?.with_guessed_format().map_err(fail)?;
+    let bytes = fs::read(path).map_err(fail)?;
+    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(fail)?;
+    if reader.format() == Some(ImageFormat::Jpeg) && is_cut(&bytes) {
+        return Err(DataError::Cut { path: path.to_owned() });
+    }
     let image = reader.decode().map_err(|source| DataError::Decode { path: path.to_owned(), source })?;
     if is_see_through(&image) {
         return Err(DataError::Transparent { path: path.to_owned() });
@@ -35,6 +42,13 @@ pub fn load_image(path: &Path, size: Option<[usize; 2]>) -> Result<(Vec<u8>, [us
         }
         _ => Ok((image.into_rgb8().into_raw(), found)),
     }
+}
+
+/// Whether a jpeg ends within its last scan: the decoder would make up the rest in grey. Within a scan, the byte that
+/// begins a marker is followed by a zero wherever it does not begin one.
+fn is_cut(bytes: &[u8]) -> bool {
+    let markers = |marker: u8| bytes.windows(2).rposition(move |pair| pair == [0xff, marker]);
+    markers(0xd9) < markers(0xda)
 }
 
 fn is_see_through(image: &DynamicImage) -> bool {
@@ -63,13 +77,20 @@ pub(super) fn load(path: &Path, part: Part, size: Option<[usize; 2]>) -> Result<
         Ok(entries(folder)?.into_iter().filter(|entry| entry.is_dir()).collect())
     };
     let classes: Vec<String> = names(&train)?.iter().map(|folder| name(folder)).collect();
+    if classes.is_empty() {
+        return Err(DataError::NoClasses { path: train });
+    }
     let mut data = Dataset { shape: [0, 0, 3], pixels: Vec::new(), labels: Vec::new(), classes };
     let mut first: Option<PathBuf> = None;
     for folder in names(&root)? {
         let Some(label) = data.classes.iter().position(|class| *class == name(&folder)) else {
             return Err(DataError::UnknownClass { path: folder, classes: data.classes });
         };
-        for file in entries(&folder)?.into_iter().filter(|file| is_image(file)) {
+        let files = images(&folder)?;
+        if files.is_empty() {
+            return Err(DataError::Empty { path: folder });
+        }
+        for file in files {
             let (pixels, found) = load_image(&file, size)?;
             let expected = [data.shape[0], data.shape[1]];
             match &first {
@@ -89,13 +110,24 @@ pub(super) fn load(path: &Path, part: Part, size: Option<[usize; 2]>) -> Result<
     Ok(data)
 }
 
-/// What a folder holds, in order of the names.
+/// The image files of a class folder.
+fn images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut files = entries(folder)?;
+    if let Some(file) = files.iter().find(|file| has_extension(file, &FOREIGN)) {
+        return Err(DataError::Foreign { path: file.clone() });
+    }
+    files.retain(|file| has_extension(file, &EXTENSIONS));
+    Ok(files)
+}
+
+/// What a folder holds, in order of the names, but for what is hidden.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let fail = |source| DataError::Read { path: folder.to_owned(), source };
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(fail)? {
         entries.push(entry.map_err(fail)?.path());
     }
+    entries.retain(|entry| !name(entry).starts_with('.'));
     entries.sort();
     Ok(entries)
 }
@@ -104,9 +136,9 @@ fn name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn is_image(path: &Path) -> bool {
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str()))
+    extension.is_some_and(|e| extensions.contains(&e.as_str()))
 }
 
 #[cfg(test)]
@@ -167,5 +199,12 @@ mod tests {
         assert!(load().contains("see-through"), "{}", load());
         fs::write(folder.path().join("b/1.png"), b"\x89PNG\r\n\x1a\n but no more").unwrap();
         assert!(load().contains("cannot decode") && load().contains("1.png"), "{}", load());
+        fs::rename(folder.path().join("b/1.png"), folder.path().join("b/1.webp")).unwrap();
+        assert!(load().contains("1.webp") && load().contains("save it as png or jpeg"), "{}", load());
+        fs::rename(folder.path().join("b/1.webp"), folder.path().join("b/.1.png")).unwrap();
+        assert!(load().contains("b holds no image"), "{}", load());
+        fs::remove_dir_all(folder.path().join("b")).unwrap();
+        fs::remove_dir_all(folder.path().join("a")).unwrap();
+        assert!(load().contains("one folder for each class"), "{}", load());
     }
 }

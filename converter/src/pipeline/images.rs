@@ -1,7 +1,7 @@
 //! The first stage: reads the images of a recipe.
 
 use super::{Build, BuildError};
-use crate::data::{Dataset, Part, generate};
+use crate::data::{DataError, Dataset, Part, generate};
 use crate::families::Task;
 use crate::recipe::{Data, Generated};
 use crate::watch::Stage;
@@ -32,6 +32,9 @@ impl Images {
         let path = data.path.as_deref().unwrap_or("".as_ref());
         let load = |part| Dataset::load(path, part, data.format, data.size);
         let (train, test) = (load(Part::Train)?, load(Part::Test)?);
+        if train == test {
+            return Err(DataError::OnePart { path: path.to_owned() }.into());
+        }
         if train.shape != test.shape {
             return Err(BuildError::text(format!(
                 "images to learn from are {:?}, but images to be judged on are {:?} (height, width, channels); \
