@@ -8,8 +8,10 @@ mod text;
 
 use crate::data::Format;
 use crate::distill::{DistillSettings, LabelSettings};
+use crate::families;
 use crate::quantize::QuantSettings;
 use crate::train::TrainSettings;
+use limbeck_targets::Target;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -84,9 +86,9 @@ fn one() -> u64 {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
-    /// An ONNX file, or a safetensors file together with `network`.
+    /// An ONNX file, or a safetensors file.
     pub weights: Option<PathBuf>,
-    /// The network that the weights fill, or that is trained.
+    /// The network that is trained, or that safetensors fill; known by the names of the tensors where it is not given.
     pub network: Option<String>,
     /// How it is trained, where there are no weights.
     pub train: Option<TrainSettings>,
@@ -153,15 +155,15 @@ impl Recipe {
         if let Some(path) = &mut recipe.data.path {
             source.resolve(path, folder, env, &["data", "path"])?;
         }
-        for teacher in &mut recipe.teacher {
+        for (number, teacher) in recipe.teacher.iter_mut().enumerate() {
             if let Some(path) = &mut teacher.weights {
-                source.resolve(path, folder, env, &["teacher", "weights"])?;
+                source.resolve(path, folder, env, &["teacher", &number.to_string(), "weights"])?;
             }
         }
         Ok(recipe)
     }
 
-    /// What types cannot say.
+    /// What types cannot say. All that can be known to fail is told now, not after hours of training.
     fn check(&self, source: &Source) -> Result<(), RecipeError> {
         let wrong = |key: &[&str], problem: String| Err(source.wrong(key, problem));
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -180,18 +182,38 @@ impl Recipe {
         if data.size.is_some_and(|size| size.contains(&0)) {
             return wrong(&["data", "size"], "a size is at least 1".into());
         }
-        for teacher in &self.teacher {
+        for target in &self.targets {
+            Target::find(target).map_err(|error| source.wrong(&["targets"], error.to_string()))?;
+        }
+        for (number, teacher) in self.teacher.iter().enumerate() {
+            let number = &number.to_string();
+            if let Some(train) = &teacher.train {
+                check_training(train, source, &["teacher", number, "train"])?;
+            }
+            if let Some(network) = &teacher.network {
+                check_network(network, source, &["teacher", number, "network"])?;
+            }
             let problem = match (&teacher.weights, &teacher.network, &teacher.train) {
                 (Some(_), _, Some(_)) => "has both `weights` and `train`: keep one",
                 (None, _, None) => "needs `weights = \"FILE\"`, or `network` and `train` to be trained here",
                 (None, None, Some(_)) => "is to be trained, but has no `network`",
-                (Some(path), None, _) if !is_onnx(path) => {
-                    "with safetensors weights needs a `network`, such as \"resnet56\""
-                }
                 (Some(path), Some(_), _) if is_onnx(path) => "is an ONNX file, which brings its own network",
                 _ => continue,
             };
-            return wrong(&["teacher"], format!("a teacher {problem}"));
+            return wrong(&["teacher", number], format!("a teacher {problem}"));
+        }
+        if let Some(student) = &self.student {
+            check_training(&student.train, source, &["student", "train"])?;
+            check_network(&student.network, source, &["student", "network"])?;
+        }
+        if self.label.views == 0 {
+            return wrong(&["label", "views"], "at least one view is needed".into());
+        }
+        if let Some(problem) = self.distill.problem() {
+            return wrong(&["distill"], problem);
+        }
+        if let Err(error) = self.quantize.check() {
+            return wrong(&["quantize"], error.to_string());
         }
         match (&self.student, self.teacher.len()) {
             (None, 0) => wrong(&["student"], "there is nothing to make: add `[student]` or a `[[teacher]]`".into()),
@@ -201,6 +223,22 @@ impl Recipe {
             _ => Ok(()),
         }
     }
+}
+
+/// Settings that no training can begin with.
+fn check_training(settings: &TrainSettings, source: &Source, key: &[&str]) -> Result<(), RecipeError> {
+    settings.problem().map_or(Ok(()), |problem| Err(source.wrong(key, problem)))
+}
+
+/// A network that does not exist.
+fn check_network(name: &str, source: &Source, key: &[&str]) -> Result<(), RecipeError> {
+    if families::names().any(|known| known == name) {
+        return Ok(());
+    }
+    let known: Vec<String> = families::names().map(str::to_owned).collect();
+    let problem =
+        format!("there is no network `{name}`{}; there are: {}", text::nearest(name, &known), known.join(", "));
+    Err(source.wrong(key, problem))
 }
 
 impl Data {
@@ -270,6 +308,22 @@ network = "resnet8"
         }
         let error = message(&MINIMAL.replace("\"tiny\"", "\"../tiny\""));
         assert!(error.starts_with("r.toml:2: `name`: `../tiny` names files"), "{error}");
+        let rows = [
+            ("[student.train]\nbatch = 0\n", "r.toml:8: `student.train`: `batch` is 0"),
+            ("[distill]\nweight = 2\n", "r.toml:8: `distill`: `weight` is 2"),
+            ("[quantize]\nsamples = 0\n", "r.toml:8: `quantize`: "),
+            ("[label]\nviews = 0\n", "r.toml:9: `label.views`: at least one"),
+            (
+                "[[teacher]]\nnetwork = \"resnet8\"\ntrain = {}\n[[teacher]]\nnetwork = \"resnet21\"\ntrain = {}\n",
+                "r.toml:12: `teacher.network`: there is no network `resnet21`; did you mean `resnet20`?; there are: ",
+            ),
+        ];
+        for (text, expected) in rows {
+            let error = message(&format!("{MINIMAL}{text}"));
+            assert!(error.starts_with(expected), "{error}\n!= {expected}");
+        }
+        let error = message(&MINIMAL.replace("qemu-m4", "qemu-m9"));
+        assert!(error.starts_with("r.toml:3: `targets`: no target is called \"qemu-m9\"; there are "), "{error}");
         let error = message("name = \"a\"\n[data]\n");
         assert!(error.starts_with("r.toml:2: `data`: needs `path = \"FOLDER\"`"), "{error}");
         let error = message("name = \"a\"\n[data]\ngenerated = { train = 8, test = 8 }\n");

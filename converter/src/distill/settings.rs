@@ -46,7 +46,7 @@ impl DistillSettings {
     }
 
     /// What makes no sense, if anything.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             Some(format!("`temperature` is {}, but must be above 0", self.temperature))
         } else if !(0.0..=1.0).contains(&self.weight) {

@@ -55,6 +55,11 @@ pub enum FamilyError {
     },
 }
 
+/// The names of all networks.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().flat_map(|family| family.sizes()).map(|(size, _)| size)
+}
+
 /// A network of a named size, with weights drawn from `seed`.
 ///
 /// # Errors
@@ -62,8 +67,7 @@ pub enum FamilyError {
 pub fn build(name: &str, task: &Task, seed: u64) -> Result<Graph, FamilyError> {
     let built = FAMILIES.iter().find_map(|family| family.build(name, task, seed));
     let Some(graph) = built else {
-        let known = FAMILIES.iter().flat_map(|family| family.sizes()).map(|(size, _)| size).collect();
-        return Err(FamilyError::Unknown { name: name.to_owned(), known });
+        return Err(FamilyError::Unknown { name: name.to_owned(), known: names().collect() });
     };
     graph.map_err(|source| FamilyError::Misfit { name: name.to_owned(), image: task.image, source })
 }
@@ -74,7 +78,7 @@ mod tests {
 
     #[test]
     fn every_size_builds_for_its_usual_images() {
-        for (size, _) in FAMILIES.iter().flat_map(|family| family.sizes()) {
+        for size in names() {
             let graph = build(size, &Task { image: [64, 64, 3], classes: 7 }, 1).unwrap();
             assert_eq!(graph.shape(graph.outputs[0]), [1, 7], "{size}");
             assert_eq!(graph.name, size);

@@ -7,7 +7,7 @@ use crate::distill::{self, Labels};
 use crate::families;
 use crate::graph::Graph;
 use crate::recipe;
-use crate::teacher::{Teacher, safetensors};
+use crate::teacher::{Teacher, TeacherError, safetensors};
 use crate::train::{self, Control, Epoch, Loss, TrainSettings, Trained};
 use crate::verify::record::Training;
 use crate::watch::Stage;
@@ -47,17 +47,21 @@ impl Build<'_> {
     /// Stage `teacher`: loads the teachers, and trains those that have no weights yet.
     ///
     /// # Errors
-    /// If weights do not fit, or a training fails or is interrupted.
+    /// If weights do not fit, a training fails or is interrupted, or the student will not fit a target.
     pub fn teachers(&self, images: &Images) -> Result<Teachers, BuildError> {
         self.stage(Stage::Teacher, "loading", || {
+            self.foresee(images).map_err(|error| error.at(Stage::Plan))?;
             let task = images.task();
             let mut teachers = Teachers { all: Vec::new(), trainings: Vec::new() };
             let mut reused = true;
             for (number, recipe) in self.recipe.teacher.iter().enumerate() {
                 let normalize = normalize(recipe);
                 let (teacher, training) = match (&recipe.weights, &recipe.train, &recipe.network) {
-                    (Some(path), _, None) => (import(path, normalize)?, None),
-                    (Some(path), _, Some(name)) => (Teacher::from_weights(name, &task, path, normalize)?, None),
+                    (Some(path), ..) if recipe::is_onnx(path) => (import(path, normalize)?, None),
+                    (Some(path), _, name) => {
+                        let name = name.as_deref().map_or_else(|| safetensors::identify(&task, path), Ok)?;
+                        (Teacher::from_weights(name, &task, path, normalize)?, None)
+                    }
                     (None, Some(settings), Some(name)) => {
                         let artifact = format!("teacher{}", number + 1);
                         let network = Network { artifact, name, normalize, settings };
@@ -67,7 +71,11 @@ impl Build<'_> {
                     }
                     _ => return Err(BuildError::text("a teacher needs weights, or a network and a training")),
                 };
-                teachers.all.push(teacher.check(&task)?);
+                let of_file = |error: TeacherError| match &recipe.weights {
+                    Some(path) => BuildError::text(format!("{}: {error}", path.display())),
+                    None => error.into(),
+                };
+                teachers.all.push(teacher.check(&task).map_err(of_file)?);
                 teachers.trainings.extend(training);
             }
             let line = match &teachers.all[..] {
@@ -96,10 +104,11 @@ impl Build<'_> {
             }
             // The answers to each question have a folder of their own, whose files are whole or not there.
             let folder = self.store.path(&format!("labels-{}", key.digest().short()));
-            let old = folder.is_dir();
+            let files = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
+            let before = files();
             let labels = distill::label(&teachers.all, &images.train, augment, settings, &folder, &self.control(None))?;
             let line = format!("{} answers, for {} views of each image", labels.views * labels.images, labels.views);
-            Ok((Some(labels), line, old))
+            Ok((Some(labels), line, files() == before))
         })
     }
 
@@ -232,6 +241,7 @@ fn import(path: &Path, normalize: Normalize) -> Result<Teacher, BuildError> {
 
 #[cfg(not(feature = "onnx"))]
 fn import(path: &Path, _: Normalize) -> Result<Teacher, BuildError> {
-    let problem = "is an ONNX file, but this program was built without the feature `onnx`";
+    let problem =
+        "is an ONNX file, but this program was built without the feature `onnx`: build it with `--features onnx`";
     Err(BuildError::text(format!("{} {problem}", path.display())))
 }

@@ -3,9 +3,10 @@
 use super::{Build, BuildError, Images, Student};
 use crate::artifact::{Digest, Key};
 use crate::data::{Dataset, Normalize};
+use crate::families;
 use crate::pack::{PackInfo, pack};
 use crate::plan::{Cost, Plan, PlanTarget, cost, fit, plan};
-use crate::quantize::{QuantGraph, QuantReport, QuantSettings, Samples, quantize};
+use crate::quantize::{Calibrator, QuantGraph, QuantReport, QuantSettings, Samples, quantize};
 use crate::verify::{exact, host};
 use crate::watch::Stage;
 use limbeck_runtime::{AlignedBytes, Certificate};
@@ -56,6 +57,34 @@ pub struct Packed {
 }
 
 impl Build<'_> {
+    /// Refuses targets that are too small for the student, before anything is trained: an untrained network has the same
+    /// sizes. What else may fail is told when it does.
+    pub(super) fn foresee(&self, images: &Images) -> Result<(), BuildError> {
+        let Some(student) = &self.recipe.student else { return Ok(()) };
+        let targets = self.targets()?;
+        if targets.iter().all(|target| target.device.is_none()) {
+            return Ok(());
+        }
+        let settings = QuantSettings {
+            samples: 1,
+            calibrators: vec![Calibrator::MinMax],
+            equalize: false,
+            bias_correction: false,
+            ..QuantSettings::default()
+        };
+        let graph = families::build(&student.network, &images.task(), 0)?;
+        let normalize = Normalize::student();
+        let samples = samples(&images.train, &normalize, &settings)?;
+        let Ok((graph, report)) = quantize(&graph, &samples, &settings) else { return Ok(()) };
+        let quantized = Quantized { graph, report, normalize, digest: Digest::of(b"untrained") };
+        for target in targets {
+            let plan = plan(&quantized.graph, &PlanTarget::new(target)?)?;
+            let file = pack(&quantized.graph, &plan, &self.info(images, &quantized))?;
+            fit(target, file.len(), plan.arena_bytes)?;
+        }
+        Ok(())
+    }
+
     /// Stage `quantize`: makes the student int8, calibrated on training images.
     ///
     /// # Errors

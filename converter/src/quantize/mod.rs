@@ -68,7 +68,8 @@ impl Default for QuantSettings {
 }
 
 impl QuantSettings {
-    fn check(&self) -> Result<(), QuantizeError> {
+    /// Refuses what makes no sense.
+    pub(crate) fn check(&self) -> Result<(), QuantizeError> {
         let wrong = |name, problem: String| Err(QuantizeError::Setting { name, problem });
         if self.samples == 0 {
             return wrong("samples", "0; at least 1 is needed".into());

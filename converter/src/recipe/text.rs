@@ -43,7 +43,7 @@ pub enum RecipeError {
 }
 
 /// `; did you mean ..?` where a known key is near, else nothing.
-fn nearest(key: &str, known: &[String]) -> String {
+pub(super) fn nearest(key: &str, known: &[String]) -> String {
     let near = known.iter().map(|k| (distance(key, k), k)).min();
     match near {
         Some((d, k)) if d <= 1 + key.len() / 3 => format!("; did you mean `{k}`?"),
@@ -89,34 +89,38 @@ impl Source {
         RecipeError::Wrong { file, line, key, problem: error.message().trim().replace('\n', ": ") }
     }
 
-    /// An error of ours about the value of a key.
+    /// An error of ours about the value of a key. A number in it is a place in a list, which the line tells readers.
     pub(super) fn wrong(&self, key: &[&str], problem: String) -> RecipeError {
         let line = self.span_of(key).map_or(1, |span| self.line(&span));
-        RecipeError::Wrong { file: self.file.clone(), line, key: key.join("."), problem }
+        let names: Vec<&str> = key.iter().copied().filter(|part| part.parse::<usize>().is_err()).collect();
+        RecipeError::Wrong { file: self.file.clone(), line, key: names.join("."), problem }
     }
 
     fn line(&self, span: &Range<usize>) -> usize {
         1 + self.text.bytes().take(span.start).filter(|&b| b == b'\n').count()
     }
 
-    /// Where a key's value stands, or else the longest part of it that exists. Of several tables the first counts.
+    /// Where a key's value stands, or else the longest part of it that exists.
     fn span_of(&self, key: &[&str]) -> Option<Range<usize>> {
         let root = DeTable::parse(&self.text).ok()?;
-        let mut table = root.get_ref();
-        let mut span = None;
-        for part in key {
-            let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref().as_ref() == *part) else { break };
-            span = Some(name.span());
-            match value.get_ref() {
-                DeValue::Table(inner) => table = inner,
-                DeValue::Array(items) => match items.iter().next().map(|item| item.get_ref()) {
-                    Some(DeValue::Table(inner)) => table = inner,
-                    _ => break,
+        let (first, rest) = key.split_first()?;
+        let (name, mut value) = root.get_ref().iter().find(|(name, _)| name.get_ref() == first)?;
+        let mut span = name.span();
+        for part in rest {
+            let (place, inner) = match value.get_ref() {
+                DeValue::Table(table) => match table.iter().find(|(name, _)| name.get_ref() == part) {
+                    Some((name, inner)) => (name.span(), inner),
+                    None => break,
+                },
+                DeValue::Array(items) => match part.parse().ok().and_then(|index: usize| items.get(index)) {
+                    Some(item) => (item.span(), item),
+                    None => break,
                 },
                 _ => break,
-            }
+            };
+            (span, value) = (place, inner);
         }
-        span
+        Some(span)
     }
 
     /// The dotted key whose value lies at a byte of the text; empty where there is none.

@@ -1,6 +1,7 @@
 //! Weights in `.safetensors` files under PyTorch's names and axis orders.
 
 use crate::artifact::{ArtifactError, write_whole};
+use crate::families::{self, Task};
 use crate::graph::{Graph, Op, Source, Tensor, ValueId};
 use ::safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use half::{bf16, f16};
@@ -43,6 +44,24 @@ pub enum WeightsProblem {
         /// Their names.
         extra: Vec<String>,
     },
+    /// The tensors are those of no network that has a name here.
+    #[error("its tensors are those of no known network ({}): name the `network`, or give an ONNX file", known.join(", "))]
+    Unknown {
+        /// The networks.
+        known: Vec<&'static str>,
+    },
+    /// The network tells other classes apart.
+    #[error(
+        "holds a `{network}` for {found} classes, but the data have {expected}; take a teacher trained for these classes"
+    )]
+    Classes {
+        /// The network.
+        network: String,
+        /// In the file.
+        found: usize,
+        /// Of the data.
+        expected: usize,
+    },
     /// A tensor has another shape than the network needs.
     #[error("tensor `{name}` has shape {found:?}, `{network}` needs {expected:?}")]
     Shape {
@@ -77,6 +96,56 @@ pub enum WeightsProblem {
 
 /// Counters that PyTorch stores beside each normalization, of no use here.
 const IGNORED: &str = "num_batches_tracked";
+
+/// The network for `task` whose parameters are those of the file, by their names and then by their shapes.
+///
+/// # Errors
+/// If the file cannot be read, or no network has parameters of these names.
+pub fn identify(task: &Task, path: &Path) -> Result<&'static str, WeightsError> {
+    let fail = |problem| WeightsError { path: path.to_owned(), problem };
+    let bytes = std::fs::read(path).map_err(|e| fail(WeightsProblem::Read(e)))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| fail(WeightsProblem::Damaged(e)))?;
+    let held = held(&file);
+    let misshaped = |graph: &Graph| {
+        let kernels = conv_weights(graph);
+        let fits = |(id, tensor): (ValueId, &Arc<Tensor>)| {
+            let found = file.tensor(&graph.value(id).name);
+            found.is_ok_and(|view| view.shape() == stored_shape(tensor, kernels.contains(&id)))
+        };
+        graph.params().filter(|&param| !fits(param)).count()
+    };
+    // Of several widths of one network, the one that fits best; if it does not fit wholly, filling it says why.
+    let mut best: Option<(usize, &'static str)> = None;
+    for name in families::names() {
+        let Some(graph) = families::build(name, task, 0).ok().filter(|graph| needed(graph) == held) else { continue };
+        let misshaped = misshaped(&graph);
+        if best.is_none_or(|(least, _)| misshaped < least) {
+            best = Some((misshaped, name));
+        }
+        if misshaped == 0 {
+            break;
+        }
+    }
+    best.map(|(_, name)| name).ok_or_else(|| fail(WeightsProblem::Unknown { known: families::names().collect() }))
+}
+
+/// The names of a file's tensors.
+fn held<'a>(file: &'a SafeTensors<'_>) -> BTreeSet<&'a str> {
+    file.names().into_iter().filter(|name| !name.ends_with(IGNORED)).collect()
+}
+
+/// The names of a network's parameters.
+fn needed(graph: &Graph) -> BTreeSet<&str> {
+    graph.params().map(|(id, _)| graph.value(id).name.as_str()).collect()
+}
+
+/// The shape of a parameter in the axis order of files.
+fn stored_shape(tensor: &Tensor, is_kernel: bool) -> Vec<usize> {
+    match tensor.shape() {
+        &[out, rows, columns, depth] if is_kernel => vec![out, depth, rows, columns],
+        shape => shape.to_vec(),
+    }
+}
 
 /// Gives every parameter of `graph` the numbers that the file holds under its name.
 ///
@@ -123,8 +192,7 @@ pub fn to_bytes(graph: &Graph) -> Vec<u8> {
 /// The parameters of `graph` as the file gives them.
 fn read(graph: &Graph, bytes: &[u8]) -> Result<Vec<(ValueId, Tensor)>, WeightsProblem> {
     let file = SafeTensors::deserialize(bytes).map_err(WeightsProblem::Damaged)?;
-    let held: BTreeSet<&str> = file.names().into_iter().filter(|name| !name.ends_with(IGNORED)).collect();
-    let needed: BTreeSet<&str> = graph.params().map(|(id, _)| graph.value(id).name.as_str()).collect();
+    let (held, needed) = (held(&file), needed(graph));
     let names = |a: &BTreeSet<&str>, b: &BTreeSet<&str>| -> Vec<String> {
         a.difference(b).map(|name| (*name).to_owned()).collect()
     };
@@ -136,17 +204,20 @@ fn read(graph: &Graph, bytes: &[u8]) -> Result<Vec<(ValueId, Tensor)>, WeightsPr
     if !extra.is_empty() {
         return Err(WeightsProblem::Extra { network: network(), extra });
     }
-    let kernels = conv_weights(graph);
+    let (kernels, last) = (conv_weights(graph), last_weights(graph));
     let mut filled = Vec::new();
     for (id, current) in graph.params() {
         let name = &graph.value(id).name;
         let view = file.tensor(name).map_err(WeightsProblem::Damaged)?;
         let is_kernel = kernels.contains(&id);
-        let expected = match current.shape() {
-            &[out, rows, columns, depth] if is_kernel => vec![out, depth, rows, columns],
-            shape => shape.to_vec(),
-        };
+        let expected = stored_shape(current, is_kernel);
         if view.shape() != expected {
+            if let (true, &[found, ref inputs @ ..], &[expected, ref same @ ..]) =
+                (last == Some(id), view.shape(), &expected[..])
+                && inputs == same
+            {
+                return Err(WeightsProblem::Classes { network: network(), found, expected });
+            }
             let (name, found) = (name.clone(), view.shape().to_vec());
             return Err(WeightsProblem::Shape { network: network(), name, found, expected });
         }
@@ -166,6 +237,12 @@ fn conv_weights(graph: &Graph) -> BTreeSet<ValueId> {
     convolutions.filter_map(|node| node.inputs.get(1).copied()).collect()
 }
 
+/// The weights that make the output, whose first axis is the classes'.
+fn last_weights(graph: &Graph) -> Option<ValueId> {
+    let last = graph.nodes.iter().find(|node| Some(&node.output) == graph.outputs.first())?;
+    last.inputs.get(1).copied().filter(|_| matches!(last.op, Op::Linear))
+}
+
 /// The numbers of a tensor; `None` if they are not floats of 16 or 32 bits.
 pub(crate) fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
     let (pairs, _) = view.data().as_chunks::<2>();
@@ -180,7 +257,6 @@ pub(crate) fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::families::{self, Task};
     use std::collections::BTreeMap;
 
     /// Tensors by name: type, shape in the file's axis order, bytes.
@@ -225,6 +301,21 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_known_by_its_tensors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let task = Task { image: [32, 32, 3], classes: 4 };
+        // The widths of resnet8 share all names; another number of classes is told when the network is filled.
+        for (name, classes) in [("resnet8", 4), ("resnet8-8", 5), ("resnet20", 4), ("resnet32", 4)] {
+            save(&families::build(name, &Task { classes, ..task }, 1).unwrap(), &path).unwrap();
+            assert_eq!(identify(&task, &path).unwrap(), name);
+        }
+        std::fs::write(&path, bytes(&Tensors::from([("a".into(), (Dtype::F32, vec![1], vec![0; 4]))]))).unwrap();
+        let error = identify(&task, &path).unwrap_err().to_string();
+        assert!(error.contains("resnet56") && error.contains("name the `network`"), "{error}");
+    }
+
+    #[test]
     fn halves_are_read() {
         let source = student(1);
         let all = tensors(&source);
@@ -260,6 +351,15 @@ mod tests {
         let rows: &[(Vec<u8>, &[&str])] = &[
             (edit(&|t| drop(t.remove("bn1.weight"))), &["lacks", "bn1.weight", "resnet8"]),
             (edit(&|t| drop(t.insert("fc.bias".into(), (Dtype::F32, vec![1], vec![0; 4])))), &["fc.bias"]),
+            (
+                edit(&|t| {
+                    for (name, shape) in [("linear.weight", vec![6, 64]), ("linear.bias", vec![6])] {
+                        let bytes = vec![0; 4 * shape.iter().product::<usize>()];
+                        t.insert(name.into(), (Dtype::F32, shape, bytes));
+                    }
+                }),
+                &["`resnet8` for 6 classes", "the data have 4"],
+            ),
             (edit(&|t| t.get_mut("linear.weight").unwrap().1 = vec![64, 4]), &["linear.weight", "[64, 4]", "[4, 64]"]),
             (edit(&|t| t.get_mut("linear.bias").unwrap().0 = Dtype::I32), &["linear.bias", "I32"]),
             (edit(&nan), &["linear.bias", "NaN at 1"]),

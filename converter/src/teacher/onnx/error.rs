@@ -1,5 +1,6 @@
 //! Why an ONNX file cannot be read, or a graph not be written as one.
 
+use crate::artifact::ArtifactError;
 use crate::graph::ShapeError;
 use std::fmt;
 use std::path::PathBuf;
@@ -79,13 +80,8 @@ pub enum ExportError {
         problem: String,
     },
     /// The file cannot be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] ArtifactError),
 }
 
 /// A node as messages describe it.

@@ -4,10 +4,10 @@
 
 use super::error::ExportError;
 use super::proto;
+use crate::artifact::write_whole;
 use crate::graph::{Dim, Graph, Node, Op, Pads, Tensor, Unary, ValueId, Window};
 use prost::Message;
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 use tract_onnx::pb;
 
@@ -24,15 +24,7 @@ const TO_LAST: [usize; 4] = [0, 2, 3, 1];
 /// # Errors
 /// If a node has no ONNX form or the file cannot be written; then no file is left behind.
 pub fn export(graph: &Graph, path: &Path) -> Result<(), ExportError> {
-    let bytes = model(graph)?.encode_to_vec();
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&bytes)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| ExportError::Write { path: path.to_owned(), source })
+    Ok(write_whole(path, &model(graph)?.encode_to_vec())?)
 }
 
 fn model(graph: &Graph) -> Result<pb::ModelProto, ExportError> {
