@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -120,23 +120,37 @@ struct Stamp {
     bytes: u64,
 }
 
-/// The work folder of one recipe.
-#[derive(Clone, Debug)]
+/// The work folder of one recipe, which one build at a time may hold.
+#[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    /// Held as long as it is open; the system lets go of it even if the program is killed.
+    _lock: File,
 }
 
+/// Begins and ends the names of files that are being written.
+const PARTIAL: [&str; 2] = [".limbeck-", ".partial"];
+
 impl Store {
-    /// Opens a work folder, making it where it does not exist.
+    /// Opens a work folder, making it where it does not exist, and clears away what a build that was killed had begun to
+    /// write there.
     ///
     /// # Errors
-    /// If it cannot be made, or nothing can be written there: better now than after an hour of training.
+    /// If it cannot be made, or nothing can be written there (better now than after an hour of training), or another
+    /// build is at work in it.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, ArtifactError> {
         let root = root.into();
         let failed = |e| ArtifactError::new(&root, Doing::Write, e);
         fs::create_dir_all(&root).map_err(failed)?;
+        let lock = File::options().write(true).create(true).truncate(false).open(root.join(".lock")).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => clear_partial(&root).map_err(failed)?,
+            Err(TryLockError::WouldBlock) => return Err(failed(io::ErrorKind::ResourceBusy.into())),
+            // Some network file systems have no locks; then nothing is cleared away either.
+            Err(TryLockError::Error(_)) => {}
+        }
         tempfile::Builder::new().prefix(".probe").tempfile_in(&root).map_err(failed)?;
-        Ok(Store { root })
+        Ok(Store { root, _lock: lock })
     }
 
     /// The folder itself.
@@ -185,6 +199,21 @@ impl Store {
     }
 }
 
+/// Removes files of a folder, and of its folders, whose writing was cut short.
+fn clear_partial(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if entry.file_type()?.is_dir() {
+            clear_partial(&entry.path())?;
+        } else if name.starts_with(PARTIAL[0]) && name.ends_with(PARTIAL[1]) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes a whole file or nothing: the bytes go to a temporary file in the same folder, which then takes the name.
 ///
 /// Something that is not a regular file (a pipe, a device) cannot be replaced so, and is written into.
@@ -201,7 +230,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
         _ => Path::new("."),
     };
     let mut file =
-        tempfile::Builder::new().prefix(".limbeck-").suffix(".partial").tempfile_in(folder).map_err(failed)?;
+        tempfile::Builder::new().prefix(PARTIAL[0]).suffix(PARTIAL[1]).tempfile_in(folder).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     readable_by_all(file.as_file()).map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
@@ -256,6 +285,9 @@ impl ArtifactError {
                 "; choose a folder that you may write to"
             }
             (io::ErrorKind::NotFound, Doing::Write) => "; its folder does not exist",
+            (io::ErrorKind::ResourceBusy, Doing::Write) => {
+                "; another build is at work there: let it end, or choose another folder"
+            }
             _ => "",
         }
     }
@@ -279,6 +311,20 @@ mod tests {
         assert_eq!(store.current("a.bin", &key(2)), None, "other settings");
         fs::write(store.path("a.bin"), b"reSult").unwrap();
         assert_eq!(store.current("a.bin", &key(1)), None, "bytes changed behind our back");
+    }
+
+    #[test]
+    fn a_folder_is_for_one_build_at_a_time_and_litter_is_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let litter = folder.path().join("labels/.limbeck-x1.partial");
+        fs::create_dir(litter.parent().unwrap()).unwrap();
+        fs::write(&litter, b"half").unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert!(!litter.exists());
+        let error = Store::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("another build is at work there"), "{error}");
+        drop(store);
+        Store::open(folder.path()).unwrap();
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What the user typed: the commands and their options, nothing opened or checked yet.
 
 use crate::data::Format;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Distills large teacher models into small int8 students that run bit for bit the same everywhere.
 #[derive(Debug, Parser)]
-#[command(name = "limbeck", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "limbeck", bin_name = "limbeck", version, propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Print exactly one JSON object on stdout instead of text.
     #[arg(long, global = true)]
@@ -108,7 +109,7 @@ pub struct ModelArgs {
 pub struct RunnerArgs {
     /// The model file (`.lmb`).
     pub model: PathBuf,
-    /// Kernel table to use, such as `scalar` [default: the best that this CPU has for the file's layout].
+    /// Kernel table to use, such as `scalar` [default: the best here for the file's layout].
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
 }
@@ -164,7 +165,7 @@ pub struct EvalArgs {
     #[command(flatten)]
     pub data: DataArgs,
     /// Only the first so many images.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub limit: Option<usize>,
 }
 

@@ -5,7 +5,7 @@ use super::args::{BuildArgs, ExportArgs, RecipeArgs};
 use super::output::{Output, bytes, table};
 use super::settings::Work;
 use super::ui::Ui;
-use crate::artifact::write_whole;
+use crate::artifact::{ArtifactError, Doing, write_whole};
 use crate::distill::Labels;
 use crate::pipeline::{Build, Built, Images, Student, Teachers};
 use crate::verify::record::Record;
@@ -129,6 +129,9 @@ pub(super) fn pack(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Fa
 /// `limbeck build` and `limbeck report`: a report is the last stage, and all others are stored.
 pub(super) fn all(args: &BuildArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let work = Work::open(&args.recipe)?;
+    if let Some(folder) = &args.output {
+        std::fs::create_dir_all(folder).map_err(|e| ArtifactError::new(folder, Doing::Write, e))?;
+    }
     let built = work.build(ui).all()?;
     if let Some(folder) = &args.output {
         let name = &work.recipe.name;
@@ -221,7 +224,8 @@ fn write_onnx(student: &Student, path: &std::path::Path) -> Result<(), Failure> 
 
 #[cfg(not(feature = "onnx"))]
 fn write_onnx(_: &Student, _: &std::path::Path) -> Result<(), Failure> {
-    Err("this program was built without the feature `onnx`".into())
+    Err("this program was built without the feature `onnx`, which writes ONNX files: build it with `--features onnx`"
+        .into())
 }
 
 fn listed(teachers: &Teachers) -> String {

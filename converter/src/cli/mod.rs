@@ -24,10 +24,16 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs the program on the arguments of the process.
 pub fn main() -> ExitCode {
-    let Cli { json, quiet, command } = Cli::parse();
+    let Cli { json, quiet, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::misuse(&error),
+    };
     let output = Output { json };
     let ui = Ui::new(quiet);
-    match run(command, &output, &ui) {
+    let result = run(command, &output, &ui);
+    // A bar that is still drawn would be mixed with the message.
+    ui.clear();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => output.failure(&*error),
     }
@@ -44,9 +50,9 @@ fn run(command: Command, output: &Output, ui: &Ui) -> Result<(), Failure> {
         Command::Build(args) => build::all(&args, output, ui),
         Command::Report(recipe) => build::all(&BuildArgs { recipe, output: None }, output, ui),
         Command::Export(args) => build::export(&args, output, ui),
-        Command::Run(args) => model::run(&args, output),
+        Command::Run(args) => model::run(&args, output, ui),
         Command::Eval(args) => model::eval(&args, output, ui),
-        Command::Bench(args) => model::bench(&args, output),
+        Command::Bench(args) => model::bench(&args, output, ui),
         Command::Verify(args) => model::verify(&args, output, ui),
         Command::Inspect(args) => inspect::inspect(&args, output),
         Command::Fit(args) => inspect::fit_target(&args, output),

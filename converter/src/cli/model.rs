@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// `limbeck run`
-pub(super) fn run(args: &RunArgs, output: &Output) -> Result<(), Failure> {
+pub(super) fn run(args: &RunArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let (bytes, kernels) = load(&args.model)?;
     let model = host::parse(&args.model.model, &bytes)?;
     let ([height, width, channels], classes) = host::task(&model)?;
@@ -25,6 +25,9 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<(), Failure> {
     }
     let mut results = Vec::new();
     for path in &args.inputs {
+        if ui.stopped() {
+            return Err(host::HostError::Interrupted.into());
+        }
         let (pixels, _) = load_image(path, Some([height, width]))?;
         results.push((path, classify(&model, kernels, &pixels)?));
     }
@@ -125,10 +128,10 @@ pub(super) fn eval(args: &EvalArgs, output: &Output, ui: &Ui) -> Result<(), Fail
 }
 
 /// `limbeck bench`
-pub(super) fn bench(args: &BenchArgs, output: &Output) -> Result<(), Failure> {
+pub(super) fn bench(args: &BenchArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let (bytes, kernels) = load(&args.model)?;
     let model = host::parse(&args.model.model, &bytes)?;
-    let measured = host::measure(&model, kernels, args.runs, Duration::MAX)?;
+    let measured = host::measure(&model, kernels, args.runs, Duration::MAX, ui)?;
     let mut value = serde_json::to_value(&measured)?;
     value["model"] = json!(args.model.model);
     output.answer(&value, || {

@@ -18,12 +18,7 @@ impl Output {
     /// Prints the answer of a command: `value` as JSON, or else the text.
     pub(super) fn answer(&self, value: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
         let line = if self.json { value.to_string() } else { text() };
-        let mut stdout = io::stdout().lock();
-        match writeln!(stdout, "{}", line.trim_end()).and_then(|()| stdout.flush()) {
-            // Whoever reads has seen enough, such as `head`.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            result => result.map_err(|e| format!("cannot write the answer to stdout: {e}").into()),
-        }
+        print(&line).map_err(|e| format!("cannot write the answer to stdout: {e}").into())
     }
 
     /// Prints the answer of a command that has no text for people.
@@ -37,12 +32,44 @@ impl Output {
         let interrupted = matches!(error.downcast_ref(), Some(BuildError::Interrupted { .. }))
             || matches!(error.downcast_ref(), Some(HostError::Interrupted))
             || matches!(error.downcast_ref(), Some(ExactError::Host(HostError::Interrupted)));
-        eprintln!("{}{text}", if interrupted { "" } else { "error: " });
+        say(&format!("{}{text}", if interrupted { "" } else { "error: " }));
         if self.json && !error.is::<Answered>() {
-            println!("{}", json!({ "error": text }));
+            print_error(&text);
         }
         ExitCode::from(if interrupted { INTERRUPTED } else { 1 })
     }
+}
+
+/// Prints why the arguments are no command, or the help that they ask for, and gives the exit status.
+pub(super) fn misuse(error: &clap::Error) -> ExitCode {
+    // Without a terminal or a reader there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let problem = text.split("\n\n").next().unwrap_or_default();
+        print_error(problem.trim_start_matches("error: ").trim_end());
+    }
+    ExitCode::from(error.exit_code() as u8)
+}
+
+/// A line on stderr, whether somebody reads it or not.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A line on stdout.
+fn print(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{}", line.trim_end()).and_then(|()| stdout.flush()) {
+        // Whoever reads has seen enough, such as `head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// The JSON answer of a command that failed; that it did, its exit status says even where nobody reads this.
+fn print_error(problem: &str) {
+    let _ = print(&json!({ "error": problem }).to_string());
 }
 
 /// A failure whose JSON answer has been printed.

@@ -1,5 +1,6 @@
 //! What people see while they wait: one line a stage on stderr, and a bar on a terminal.
 
+use super::output::say;
 use crate::watch::{Stage, Watch};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -37,11 +38,11 @@ impl Ui {
                 std::process::exit(super::INTERRUPTED.into());
             }
             if !quiet {
-                eprintln!("\nstopping in good order; once more to stop at once");
+                say("\nstopping in good order; once more to stop at once");
             }
         });
         if let Err(error) = handler {
-            eprintln!("warning: Ctrl-C will end the program at once ({error})");
+            say(&format!("warning: Ctrl-C will end the program at once ({error})"));
         }
         let now = Now { bar: None, since: Instant::now(), told: Instant::now() };
         Ui { quiet, terminal: std::io::stderr().is_terminal(), stop, now: Mutex::new(now) }
@@ -50,7 +51,14 @@ impl Ui {
     /// A line for people, unless quiet.
     pub(super) fn say(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            say(line);
+        }
+    }
+
+    /// Takes away what is drawn of a stage that did not end.
+    pub(super) fn clear(&self) {
+        if let Some(bar) = self.now().bar.take() {
+            bar.finish_and_clear();
         }
     }
 
@@ -61,6 +69,7 @@ impl Ui {
 
 impl Watch for Ui {
     fn begin(&self, stage: Stage, what: &str) {
+        self.clear();
         let mut now = self.now();
         now.since = Instant::now();
         now.told = now.since;
@@ -93,21 +102,18 @@ impl Watch for Ui {
         } else if !self.quiet && now.told.elapsed() >= LOG_EVERY {
             now.told = Instant::now();
             let percent = 100 * done / total.max(1);
-            eprintln!("           {percent:>3}% after {} s  {note}", now.since.elapsed().as_secs());
+            say(&format!("           {percent:>3}% after {} s  {note}", now.since.elapsed().as_secs()));
         }
     }
 
     fn end(&self, stage: Stage, result: &str, reused: bool) {
-        let mut now = self.now();
-        if let Some(bar) = now.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.clear();
         if !self.quiet {
-            let time = now.since.elapsed().as_secs_f64();
+            let time = self.now().since.elapsed().as_secs_f64();
             let time = if reused { "as before".to_owned() } else { format!("{time:.1} s") };
             let name = format!("{stage:>9}");
             let name = if self.terminal { format!("\x1b[1;32m{name}\x1b[0m") } else { name };
-            eprintln!("{name}  {result}  ({time})");
+            say(&format!("{name}  {result}  ({time})"));
         }
     }
 

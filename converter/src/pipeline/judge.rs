@@ -101,7 +101,7 @@ impl Build<'_> {
                 let path = Path::new(&packed.file);
                 let bytes = host::in_layout_of(path, packed.bytes.clone(), kernels)?;
                 let model = host::parse(path, &bytes)?;
-                measured.push(host::measure(&model, kernels, RUNS, MOST)?);
+                measured.push(host::measure(&model, kernels, RUNS, MOST, self.watch)?);
             }
             let page = self.store.path("report.html");
             write_whole(&page, report::html(record, &measured).as_bytes())?;

@@ -202,8 +202,14 @@ pub fn logits(model: &Model<'_>, outputs: &[i8]) -> Vec<f32> {
 /// Times single runs on one thread, after some to warm up: `runs` of them, or as many as fit into `most`.
 ///
 /// # Errors
-/// If the table does not read the file's layout.
-pub fn measure(model: &Model<'_>, kernels: &'static Kernels, runs: u32, most: Duration) -> Result<Measured, HostError> {
+/// If the table does not read the file's layout, or the user stops it.
+pub fn measure(
+    model: &Model<'_>,
+    kernels: &'static Kernels,
+    runs: u32,
+    most: Duration,
+    watch: &dyn Watch,
+) -> Result<Measured, HostError> {
     /// Long enough for a CPU to reach its clock.
     const WARM_UP: Duration = Duration::from_millis(100);
     let mut times = with_session(model, kernels, |session| {
@@ -219,17 +225,20 @@ pub fn measure(model: &Model<'_>, kernels: &'static Kernels, runs: u32, most: Du
             start.elapsed()
         };
         let start = Instant::now();
-        while start.elapsed() < WARM_UP {
+        while start.elapsed() < WARM_UP && !watch.stopped() {
             run();
         }
         let start = Instant::now();
-        let go_on = |times: &Vec<Duration>| times.is_empty() || start.elapsed() < most;
+        let go_on = |times: &Vec<Duration>| times.is_empty() || start.elapsed() < most && !watch.stopped();
         let mut times = Vec::new();
         while times.len() < runs as usize && go_on(&times) {
             times.push(run());
         }
         times
     })?;
+    if watch.stopped() {
+        return Err(HostError::Interrupted);
+    }
     times.sort_unstable();
     let ms = |time: Option<&Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1e3);
     Ok(Measured {
