@@ -121,10 +121,19 @@ pub(super) fn reliability(series: &[(&str, &[Bin])]) -> String {
     draw((400, 340), |sheet| {
         let mut chart = ChartBuilder::on(sheet)
             .margin(8)
+            .margin_right(18)
             .x_label_area_size(34)
             .y_label_area_size(48)
             .build_cartesian_2d(0f64..100f64, 0f64..100f64)?;
-        chart.configure_mesh().x_desc("confidence (%)").y_desc("accuracy (%)").light_line_style(TRANSPARENT).draw()?;
+        let whole = |x: &f64| format!("{x:.0}");
+        chart
+            .configure_mesh()
+            .x_desc("confidence (%)")
+            .y_desc("accuracy (%)")
+            .x_label_formatter(&whole)
+            .y_label_formatter(&whole)
+            .light_line_style(TRANSPARENT)
+            .draw()?;
         chart.draw_series(LineSeries::new([(0.0, 0.0), (100.0, 100.0)], GREY.stroke_width(1)))?;
         for (&(name, bins), colour) in series.iter().zip([GREY, GREEN, BLUE]) {
             let points: Vec<(f64, f64)> =

@@ -2,8 +2,11 @@
 
 use super::accuracy::Scores;
 use super::plots;
-use super::record::{Exact, Measured, Record};
+use super::record::{Exact, Measured, Network, Record};
 use std::fmt::Write;
+
+/// Classes that are listed by name.
+const HARDEST: usize = 10;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -38,6 +41,7 @@ fn write_page(page: &mut String, record: &Record, measured: &[Measured]) -> std:
         note,
         &plots::confusion(&record.int8.confusion, &record.data.classes),
     )?;
+    classes(page, record)?;
     let mut series = Vec::new();
     if let Some(teacher) = &record.teacher {
         series.push(("teacher", &teacher.scores.reliability[..]));
@@ -65,8 +69,8 @@ fn summary(record: &Record) -> String {
     format!(
         "{} classes, {height} x {width} pixels, {} images to learn from, {} to be judged on ({})",
         data.classes.len(),
-        data.train,
-        data.test,
+        grouped(data.train as u64),
+        grouped(data.test as u64),
         escape(&data.source)
     )
 }
@@ -92,10 +96,11 @@ fn verdict(page: &mut String, record: &Record) -> std::fmt::Result {
 
 fn networks(page: &mut String, record: &Record) -> std::fmt::Result {
     writeln!(page, "<section><h2>Teacher, student, int8</h2>")?;
-    let row = |name: String, parameters: String, scores: &Scores, agreement: Option<f64>| {
+    let row = |role: &str, network: &Network, scores: &Scores, agreement: Option<f64>| {
         vec![
-            name,
-            parameters,
+            role.to_owned(),
+            escape(&network.name),
+            grouped(network.parameters as u64),
             percent(scores.accuracy),
             format!("{:.4}", scores.cross_entropy),
             percent(scores.calibration_error),
@@ -104,15 +109,13 @@ fn networks(page: &mut String, record: &Record) -> std::fmt::Result {
     };
     let mut rows = Vec::new();
     if let Some(teacher) = &record.teacher {
-        rows.push(row(escape(&teacher.name), teacher.parameters.to_string(), &teacher.scores, None));
+        rows.push(row("teacher", teacher, &teacher.scores, None));
     }
     let student = &record.student;
-    let name = format!("{} (float)", escape(&student.name));
-    rows.push(row(name, student.parameters.to_string(), &student.scores, record.agreement.student_teacher));
-    let name = format!("{} (int8)", escape(&student.name));
-    rows.push(row(name, student.parameters.to_string(), &record.int8, Some(record.agreement.int8_student)));
+    rows.push(row("student, float", student, &student.scores, record.agreement.student_teacher));
+    rows.push(row("student, int8", student, &record.int8, Some(record.agreement.int8_student)));
     let heading =
-        ["network", "parameters", "accuracy", "cross entropy", "calibration error", "agrees with the row above"];
+        ["", "network", "parameters", "accuracy", "cross entropy", "calibration error", "agrees with the row above"];
     table(page, &heading, rows.into_iter())?;
     let loss = 100.0 * (student.scores.accuracy - record.int8.accuracy);
     writeln!(page, "<p>Quantization costs {loss:.2} points of accuracy.</p></section>")
@@ -122,10 +125,12 @@ fn exact(page: &mut String, record: &Record) -> std::fmt::Result {
     let Exact { images, tables, digest } = &record.exact;
     writeln!(
         page,
-        "<section><h2>Equal bytes</h2><p>Every row gave the same bytes for the same images. Digest of all outputs for the {images} test images: <code>{digest}</code>.</p>"
+        "<section><h2>Equal bytes</h2><p>Every row gave the same bytes for the same images. Digest of all outputs for the {} test images: <code>{digest}</code>.</p>",
+        grouped(*images as u64)
     )?;
-    let rows =
-        tables.iter().map(|run| vec![escape(&run.file), run.table.clone(), run.layout.clone(), run.images.to_string()]);
+    let rows = tables
+        .iter()
+        .map(|run| vec![escape(&run.file), run.table.clone(), run.layout.clone(), grouped(run.images as u64)]);
     table(page, &["file", "table", "layout", "images"], rows)?;
     writeln!(page, "</section>")
 }
@@ -134,10 +139,12 @@ fn targets(page: &mut String, record: &Record, measured: &[Measured]) -> std::fm
     writeln!(page, "<section><h2>Files and targets</h2>")?;
     let models = record.models.iter().map(|model| {
         let hash = format!("<code>{}</code>", &model.sha256[..model.sha256.len().min(16)]);
-        vec![escape(&model.file), model.layout.clone(), model.bytes.to_string(), model.arena_bytes.to_string(), hash]
+        vec![escape(&model.file), model.layout.clone(), grouped(model.bytes), grouped(model.arena_bytes), hash]
     });
     table(page, &["file", "layout", "bytes", "arena bytes", "SHA-256"], models)?;
-    let room = |room: Option<[u64; 2]>| room.map_or("-".to_owned(), |[used, most]| format!("{used} of {most}"));
+    let room = |room: Option<[u64; 2]>| {
+        room.map_or("-".to_owned(), |[used, most]| format!("{} of {}", grouped(used), grouped(most)))
+    };
     let rows = record.targets.iter().map(|target| {
         let time = target.predicted_ms.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
         vec![
@@ -161,16 +168,52 @@ fn targets(page: &mut String, record: &Record, measured: &[Measured]) -> std::fm
     writeln!(page, "</section>")
 }
 
+/// What the int8 student finds hard: each class with what it is taken for, the hardest first.
+fn classes(page: &mut String, record: &Record) -> std::fmt::Result {
+    let names = &record.data.classes;
+    let name = |class: usize| names.get(class).map_or_else(|| class.to_string(), |name| escape(name));
+    let right = |class: usize, row: &[u32]| {
+        f64::from(row.get(class).copied().unwrap_or(0)) / f64::from(row.iter().sum::<u32>().max(1))
+    };
+    let seen = |row: &&Vec<u32>| row.iter().any(|&count| count > 0);
+    let rows = record.int8.confusion.iter().enumerate().filter(|(_, row)| seen(row));
+    let mut rows: Vec<(f64, usize, &Vec<u32>)> = rows.map(|(class, row)| (right(class, row), class, row)).collect();
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let cells = rows.iter().take(HARDEST).map(|&(right, class, row)| {
+        let mut wrong: Vec<(usize, u32)> =
+            row.iter().copied().enumerate().filter(|&(i, n)| i != class && n > 0).collect();
+        wrong.sort_by_key(|&(i, count)| (std::cmp::Reverse(count), i));
+        let taken_for: Vec<String> = wrong.iter().take(3).map(|&(i, n)| format!("{} ({n})", name(i))).collect();
+        let images = grouped(row.iter().map(|&count| u64::from(count)).sum());
+        vec![name(class), images, percent(right), taken_for.join(", ")]
+    });
+    writeln!(page, "<section><h2>The hardest classes</h2>")?;
+    table(page, &["class", "images", "right", "most often taken for"], cells)?;
+    writeln!(page, "</section>")
+}
+
+/// Rows under a heading; columns of numbers are aligned to the right.
 fn table(page: &mut String, heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> std::fmt::Result {
-    writeln!(page, "<table><tr>{}</tr>", heading.iter().map(|cell| format!("<th>{cell}</th>")).collect::<String>())?;
-    for row in rows {
-        writeln!(page, "<tr>{}</tr>", row.iter().map(|cell| format!("<td>{cell}</td>")).collect::<String>())?;
+    let rows: Vec<Vec<String>> = rows.collect();
+    let starts_number = |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    let class = |column: usize| {
+        let numeric = !rows.is_empty() && rows.iter().all(|row| row.get(column).is_some_and(starts_number));
+        if numeric { " class=\"number\"" } else { "" }
+    };
+    let line = |tag: &str, cells: &mut dyn Iterator<Item = &str>| -> String {
+        cells.enumerate().map(|(column, cell)| format!("<{tag}{}>{cell}</{tag}>", class(column))).collect()
+    };
+    writeln!(page, "<table><thead><tr>{}</tr></thead><tbody>", line("th", &mut heading.iter().copied()))?;
+    for row in &rows {
+        writeln!(page, "<tr>{}</tr>", line("td", &mut row.iter().map(String::as_str)))?;
     }
-    writeln!(page, "</table>")
+    writeln!(page, "</tbody></table>")
 }
 
 fn figure(page: &mut String, title: &str, note: &str, svg: &str) -> std::fmt::Result {
-    writeln!(page, "<section><h2>{}</h2><figure>{svg}<figcaption>{note}</figcaption></figure></section>", escape(title))
+    let title = escape(title);
+    let svg = svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{title}\" "), 1);
+    writeln!(page, "<section><h2>{title}</h2><figure>{svg}<figcaption>{note}</figcaption></figure></section>")
 }
 
 fn list(page: &mut String, items: &[String], none: &str) -> std::fmt::Result {
@@ -182,6 +225,16 @@ fn list(page: &mut String, items: &[String], none: &str) -> std::fmt::Result {
 
 fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
+}
+
+/// A number with a narrow space between groups of three digits.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let group = |(i, digit): (usize, char)| {
+        let space = (i > 0 && (digits.len() - i).is_multiple_of(3)).then_some('\u{202f}');
+        space.into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(group).collect()
 }
 
 fn number(value: f64) -> String {
@@ -197,7 +250,7 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::verify::accuracy::score;
-    use crate::verify::record::{Agreement, Bar, DataRecord, Network};
+    use crate::verify::record::{Agreement, Bar, DataRecord};
 
     fn record() -> Record {
         let scores = score(&[1.0, 0.0, 0.0, 1.0], &[0, 1], 2);
@@ -236,6 +289,23 @@ mod tests {
         assert!(
             !page.contains("http://") || page.matches("http://").count() == page.matches("http://www.w3.org").count()
         );
+    }
+
+    #[test]
+    fn classes_are_listed_hardest_first() {
+        let mut record = record();
+        record.int8.confusion = vec![vec![3, 1], vec![1, 1]];
+        let page = html(&record, &[]);
+        let [hard, easy] =
+            ["<td>b</td><td class=\"number\">2</td><td class=\"number\">50.00 %</td><td>a (1)</td>", "<td>a</td>"]
+                .map(|cells| page.find(cells).unwrap());
+        assert!(hard < easy);
+    }
+
+    #[test]
+    fn digits_are_grouped() {
+        let all = [0, 999, 1000, 1_234_567].map(grouped);
+        assert_eq!(all, ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
     }
 
     #[test]
