@@ -1,0 +1,7 @@
+//! The program as its users meet it: every command, bad input, full disks, and interruptions.
+
+mod bad;
+mod commands;
+mod images;
+mod interrupted;
+mod support;
