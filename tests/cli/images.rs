@@ -177,7 +177,7 @@ fn data_that_nothing_can_be_learned_from_are_refused() {
     std::fs::create_dir(pictures.join("owl")).unwrap();
     check(&["owl holds no image"]);
     save(&pictures, "owl/1.png", picture(16, 16, 1));
-    check(&["all 1 images", "one class, `owl`"]);
+    check(&["all 1 examples", "one class, `owl`"]);
     save(&pictures, "dove/1.png", picture(16, 16, 2));
     check(&["the same images to learn from and to be judged on", "`train` and `test`"]);
     std::fs::remove_dir_all(&pictures).unwrap();
