@@ -53,7 +53,7 @@ pub enum LoadError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum OpRule {
-    /// Its number is that of a known op.
+    /// Its number is that of an op that this program knows.
     Kind,
     /// Its record has the op's length.
     Length,

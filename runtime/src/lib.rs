@@ -48,7 +48,7 @@ pub struct Aligned<T: ?Sized>(pub T);
 /// ```ignore
 /// mod digits { limbeck_runtime::include_model!("digits.lmb"); }
 /// static mut ARENA: StaticArena<{ digits::ARENA_BYTES }> = StaticArena::new();
-/// let model = Model::parse(digits::BYTES)?;
+/// let model = Model::parse_with::<digits::Ops>(digits::BYTES)?;
 /// let mut session = Session::<digits::Ops>::with_ops(&model, arena)?;
 /// ```
 #[macro_export]

@@ -66,7 +66,7 @@ impl<'m, 'a, 'r, O: OpSet> Session<'m, 'a, 'r, O> {
         if !(arena.as_ptr() as usize).is_multiple_of(ALIGN) {
             return Err(SessionError::ArenaMisaligned);
         }
-        let (needed, given) = (arena_bytes(model, kernels.isa), arena.len());
+        let (needed, given) = (arena_bytes_of::<O>(model, kernels.isa), arena.len());
         if given < needed {
             return Err(SessionError::ArenaTooSmall { needed, given });
         }
@@ -201,7 +201,12 @@ impl<O: OpSet> fmt::Debug for Session<'_, '_, '_, O> {
 /// Bytes of arena that a session on `isa` needs: the file's own figure, and more only if this table wants more working
 /// memory for an op than was planned.
 pub fn arena_bytes(model: &Model<'_>, isa: Isa) -> usize {
-    let scratch = |view: OpView<'_, '_>| view.scratch_for(view.op().map_or(0, |op| op.scratch(isa)));
+    arena_bytes_of::<AllOps>(model, isa)
+}
+
+/// The same for a model whose ops are all in `O`.
+fn arena_bytes_of<O: OpSet>(model: &Model<'_>, isa: Isa) -> usize {
+    let scratch = |view: OpView<'_, '_>| view.scratch_for(view.op_of::<O>().map_or(0, |op| op.scratch(isa)));
     model.ops().map(|view| scratch(view).end).fold(model.arena_bytes(), usize::max)
 }
 

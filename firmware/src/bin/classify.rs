@@ -52,7 +52,7 @@ fn run() -> Result<(), Failure> {
     }
     let arena = cortex_m::singleton!(: StaticArena<{ model::ARENA_BYTES }> = StaticArena::new());
     let arena = arena.ok_or(Failure::Arena)?;
-    let model = Model::parse(model::BYTES).map_err(Failure::Load)?;
+    let model = Model::parse_with::<model::Ops>(model::BYTES).map_err(Failure::Load)?;
     let mut session = ModelSession::with_ops(&model, arena).map_err(Failure::Session)?;
     let table = session.kernels().isa.name();
     println!("model {} arena {} table {table} board {}", model.file_bytes(), model::ARENA_BYTES, board::NAME);

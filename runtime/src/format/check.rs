@@ -7,13 +7,13 @@ use super::*;
 use crate::digest::crc32;
 use crate::error::{LoadError, OpRule};
 use crate::kernels::cast;
-use crate::ops::{Op, Sharing};
+use crate::ops::{Op, OpSet, Sharing};
 use crate::quant::CONTRACT_VERSION;
 use crate::tensor::Element;
 use crate::text::Tokenizer;
 
-/// Checks all of a file.
-pub(super) fn file(file: &[u8]) -> Result<Model<'_>, LoadError> {
+/// Checks all of a file, whose ops must be in `O`.
+pub(super) fn file<O: OpSet>(file: &[u8]) -> Result<Model<'_>, LoadError> {
     let header = header(file)?;
     let mut model = sections(file, header)?;
     let mut sequences = (0..model.tensors()).filter_map(|i| model.tensor(i)).filter(|tensor| tensor.sequence);
@@ -30,7 +30,7 @@ pub(super) fn file(file: &[u8]) -> Result<Model<'_>, LoadError> {
     let mut ops = model.ops();
     let mut index = 0u16;
     for view in ops.by_ref() {
-        op(&model, &view).map_err(|rule| LoadError::Op { index, rule })?;
+        op::<O>(&model, &view).map_err(|rule| LoadError::Op { index, rule })?;
         index = index.checked_add(1).ok_or(LoadError::Section(Section::Ops))?;
     }
     if ops.is_broken() {
@@ -155,13 +155,13 @@ fn port(model: &Model<'_>, i: usize) -> Option<()> {
     good.then_some(())
 }
 
-fn op(model: &Model<'_>, view: &OpView<'_, '_>) -> Result<(), OpRule> {
+fn op<O: OpSet>(model: &Model<'_>, view: &OpView<'_, '_>) -> Result<(), OpRule> {
     let kind = view.kind().ok_or(OpRule::Kind)?;
     OpRule::Operands.unless(kind.takes(view.inputs()))?;
     OpRule::Length.unless(view.fields().len() == kind.field_bytes().next_multiple_of(4))?;
     OpRule::Element.unless(kind.reads(view))?;
     OpRule::Sequence.unless(kind.rows().suit(view))?;
-    let op = Op::parse(view)?;
+    let op = Op::parse::<O>(view)?;
     let output = view.checked_output().ok_or(OpRule::Operands)?;
     let scratch = view.scratch();
     OpRule::Scratch.unless(
@@ -180,7 +180,7 @@ fn op(model: &Model<'_>, view: &OpView<'_, '_>) -> Result<(), OpRule> {
             _ => apart,
         })?;
     }
-    op.check(view)
+    op.check::<O>(view)
 }
 
 fn disjoint(a: &Range<usize>, b: &Range<usize>) -> bool {

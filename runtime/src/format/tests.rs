@@ -269,6 +269,8 @@ fn a_session_states_what_it_needs() {
     }
     let refused = Session::<Convolutions>::with_ops(&model, &mut arena).unwrap_err();
     assert_eq!(refused, SessionError::OpNotLinked(crate::ops::OpKind::Depthwise));
+    let unknown = LoadError::Op { index: 1, rule: OpRule::Kind };
+    assert_eq!(Model::parse_with::<Convolutions>(&file).unwrap_err(), unknown);
     let panels = all_ops(PANELS);
     let model = Model::parse(&panels).unwrap();
     for kernels in Kernels::all().filter(|kernels| !kernels.isa.reads(PANELS)) {

@@ -8,7 +8,7 @@ use super::{ALIGN, Certificate, Extent, Header, OpHeader, PortRecord, SelfTestRe
 use crate::digest::Rng;
 use crate::error::LoadError;
 use crate::kernels::{Layout, cast};
-use crate::ops::{Embed, Op, OpKind, Operator};
+use crate::ops::{AllOps, Embed, Op, OpKind, OpSet, Operator};
 use crate::quant::Channels;
 use crate::tensor::{Element, Shape};
 use crate::text::Tokenizer;
@@ -81,7 +81,12 @@ pub struct OpView<'m, 'a> {
 impl<'a> Model<'a> {
     /// Checks a file, once and for all: whatever it holds, nothing that is done with the result can fail or leave its buffers.
     pub fn parse(file: &'a [u8]) -> Result<Self, LoadError> {
-        super::check::file(file)
+        Model::parse_with::<AllOps>(file)
+    }
+
+    /// The same in a program that links the ops of `O` only, as [`Session::with_ops`](crate::Session::with_ops) does: others are unknown to it.
+    pub fn parse_with<O: OpSet>(file: &'a [u8]) -> Result<Self, LoadError> {
+        super::check::file::<O>(file)
     }
 
     /// Length of the file.
@@ -353,7 +358,12 @@ impl<'m, 'a> OpView<'m, 'a> {
 
     /// The operator with its parameters; `None` only before the check.
     pub fn op(&self) -> Option<Op<'a>> {
-        Op::parse(self).ok()
+        self.op_of::<AllOps>()
+    }
+
+    /// The same if the op is in `O`.
+    pub(crate) fn op_of<O: OpSet>(&self) -> Option<Op<'a>> {
+        Op::parse::<O>(self).ok()
     }
 
     /// Number of inputs.

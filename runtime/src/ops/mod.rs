@@ -186,17 +186,20 @@ macro_rules! define_ops {
                 match self { $(Op::$name(op) => op.sharing(),)* }
             }
 
-            /// From a record and what it names.
-            pub(crate) fn parse(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
+            /// From a record and what it names, if it is in `O`.
+            pub(crate) fn parse<O: OpSet>(view: &OpView<'_, 'a>) -> Result<Self, OpRule> {
                 match view.kind() {
-                    $(Some(OpKind::$name) => Operator::parse(view).map(Op::$name),)*
-                    None => Err(OpRule::Kind),
+                    $(Some(OpKind::$name) if O::MASK & OpKind::$name.bit() != 0 => Operator::parse(view).map(Op::$name),)*
+                    _ => Err(OpRule::Kind),
                 }
             }
 
-            /// Whether the parameters keep the rules.
-            pub(crate) fn check(&self, view: &OpView<'_, 'a>) -> Result<(), OpRule> {
-                match self { $(Op::$name(op) => op.check(view),)* }
+            /// Whether the parameters keep the rules, and the op is in `O`.
+            pub(crate) fn check<O: OpSet>(&self, view: &OpView<'_, 'a>) -> Result<(), OpRule> {
+                match self {
+                    $(Op::$name(op) if O::MASK & OpKind::$name.bit() != 0 => op.check(view),)*
+                    _ => Err(OpRule::Kind),
+                }
             }
 
             /// Writes the op's own fields, and elsewhere what they refer to.
