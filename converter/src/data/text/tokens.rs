@@ -2,6 +2,7 @@
 
 use super::Texts;
 use crate::data::hex;
+use limbeck_runtime::text::Tokenizer;
 use sha2::{Digest, Sha256};
 
 /// Makes token ids of texts.
@@ -11,6 +12,19 @@ pub trait Encode: Sync {
 
     /// The ids of a text, begin and end included, and whether there were more than `most`, which are cut off.
     fn encode(&self, text: &str, most: usize) -> (Vec<u16>, bool);
+}
+
+impl Encode for Tokenizer<'_> {
+    fn vocabulary(&self) -> usize {
+        usize::from(self.size())
+    }
+
+    fn encode(&self, text: &str, most: usize) -> (Vec<u16>, bool) {
+        let mut ids = vec![0; most];
+        let found = Tokenizer::encode(self, text, &mut ids);
+        ids.truncate(found.len);
+        (ids, found.truncated)
+    }
 }
 
 /// Labelled texts as token ids.
@@ -65,5 +79,35 @@ impl Tokenized {
             hasher.update(label.to_le_bytes());
         }
         hex(&hasher.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Vocabulary;
+
+    #[test]
+    fn texts_are_cut_by_the_tokenizer_of_the_runtime() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\ngood\nbad\n##ly\n").unwrap();
+        std::fs::write(folder.path().join("tokenizer_config.json"), r#"{"do_lower_case": true}"#).unwrap();
+        let section = Vocabulary::read(folder.path()).unwrap().section().unwrap();
+        let tokenizer = Tokenizer::parse(&section).unwrap();
+        let texts = Texts {
+            texts: vec!["Good badly".into(), "bad".into(), "good good good".into()],
+            labels: vec![1, 0, 1],
+            classes: vec!["no".into(), "yes".into()],
+        };
+        let data = Tokenized::new(&texts, &tokenizer, 5);
+        assert_eq!(Encode::vocabulary(&tokenizer), 7);
+        assert_eq!(
+            (data.text(0), data.text(1), data.text(2)),
+            (&[2, 4, 5, 6, 3][..], &[2, 5, 3][..], &[2, 4, 4, 4, 3][..])
+        );
+        assert_eq!((data.len(), data.truncated), (3, 0));
+        let short = Tokenized::new(&texts, &tokenizer, 4);
+        assert_eq!((short.text(0), short.text(2), short.truncated), (&[2, 4, 5, 3][..], &[2, 4, 4, 3][..], 2));
+        assert_ne!(short.hash(), data.hash());
     }
 }
