@@ -2,7 +2,7 @@
 //!
 //! BERT, MiniLM and TinyBERT, DistilBERT, ELECTRA and RoBERTa differ in the names of their tensors, where positions begin, what is
 //! in front of the classifier, and whether the tables are narrower than the layers. All become one
-//! [`DistilBert`](crate::families::distilbert::DistilBert).
+//! [`DistilBert`].
 
 mod config;
 mod error;
