@@ -1,8 +1,7 @@
 //! Encoders in Hugging Face directories: `config.json` and `model.safetensors` of BERT and its kin.
 //!
 //! BERT, MiniLM and TinyBERT, DistilBERT, ELECTRA and RoBERTa differ in the names of their tensors, where positions begin, what is
-//! in front of the classifier, and whether the tables are narrower than the layers. All become one
-//! [`DistilBert`].
+//! in front of the classifier, and whether the tables are narrower than the layers. All become one [`DistilBert`].
 
 mod config;
 mod error;
