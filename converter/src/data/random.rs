@@ -18,7 +18,7 @@ pub enum Purpose {
     View = 5,
     /// How the views of an image look.
     Shift = 6,
-    /// Generated pictures.
+    /// Generated pictures and texts.
     Scene = 7,
 }
 

@@ -1,8 +1,10 @@
 //! Labelled texts: files of one line (TSV, CSV) or one JSON object a text, and what a tokenizer makes of them.
 
+mod intents;
 mod rows;
 mod tokens;
 
+pub use intents::generate;
 pub use tokens::{Encode, Tokenized};
 
 use super::{DataError, Part, hex};

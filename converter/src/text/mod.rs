@@ -1,12 +1,14 @@
-//! Vocabularies of tokenizers: read from a teacher's folder, cut down to what a corpus needs, written into a model file.
+//! Vocabularies of tokenizers: read from a teacher's folder or learned, cut down to what a corpus needs, written into a model file.
 //!
 //! The tokenizer itself is the runtime's, on the host too: `Tokenizer::parse(&vocabulary.section()?)`.
 
 mod error;
+mod learn;
 mod read;
 mod trim;
 
 pub use error::TextError;
+pub use learn::learn;
 pub use trim::Trimmed;
 
 use limbeck_runtime::text::emit::{self, Words};

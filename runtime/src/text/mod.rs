@@ -14,11 +14,15 @@ pub(crate) mod tests;
 mod unicode;
 mod vocabulary;
 mod word;
+#[cfg(any(test, all(feature = "encode", feature = "std")))]
+mod words;
 
 use core::str::Utf8Error;
 
 pub use normalize::Normalization;
 pub use vocabulary::VocabularyRule;
+#[cfg(any(test, all(feature = "encode", feature = "std")))]
+pub use words::words;
 
 use normalize::Normalizer;
 use vocabulary::Vocabulary;
