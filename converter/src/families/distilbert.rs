@@ -4,6 +4,7 @@
 //! The table of token types is not among them: a text is of one type, whose row an import adds to all positions.
 
 mod inherit;
+mod narrow;
 
 pub use inherit::{InheritError, Inherited, inherit};
 

@@ -1,5 +1,6 @@
 //! A student that begins with what a teacher knows: its tables, and every so many of its layers.
 
+use super::narrow;
 use crate::graph::{Graph, Op, Source, Tensor, ValueId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -83,9 +84,16 @@ const POSITIONS: &str = "embeddings.position_embeddings.weight";
 /// `words` says for each token of the student which one of the teacher it is; without it both have the same. Of positions the
 /// student takes the first.
 ///
+/// A student whose tables are narrower cannot have the layers. It takes the tables alone, in the directions in which they differ most.
+///
 /// # Errors
 /// If the student has more layers, or layers of another shape or with other heads. The student is then as before.
 pub fn inherit(student: &mut Graph, teacher: &Graph, words: Option<&[u32]>) -> Result<Inherited, InheritError> {
+    if let [Some(&[_, own]), Some(&[_, given])] = [&*student, teacher].map(|graph| Some(table(graph, WORDS)?.shape()))
+        && own < given
+    {
+        return narrowed(student, teacher, words);
+    }
     let (n, m) = (layers(student), layers(teacher));
     if n == 0 || n > m {
         let (student, teacher) = (student.name.clone(), teacher.name.clone());
@@ -129,6 +137,45 @@ pub fn inherit(student: &mut Graph, teacher: &Graph, words: Option<&[u32]>) -> R
         student.value_mut(id).source = Source::Param(tensor);
     }
     Ok(Inherited { layers: taken, left })
+}
+
+/// Gives a student the teacher's tables, made as narrow as its own.
+fn narrowed(student: &mut Graph, teacher: &Graph, words: Option<&[u32]>) -> Result<Inherited, InheritError> {
+    let mut left: Vec<String> = student.params().map(|(id, _)| student.value(id).name.clone()).collect();
+    let mut filled = Vec::new();
+    let mut directions = Vec::new();
+    for name in [WORDS, POSITIONS] {
+        let (Some(id), Some(own), Some(given)) = (student.find(name), table(student, name), table(teacher, name))
+        else {
+            continue;
+        };
+        let (&[rows_wanted, width], &[_, given_width]) = (own.shape(), given.shape()) else { continue };
+        let chosen = match words.filter(|_| name == WORDS) {
+            Some(words) => rows(given, &[rows_wanted, given_width], words)?,
+            None => given
+                .data()
+                .get(..rows_wanted * given_width)
+                .map(|d| Tensor::new([rows_wanted, given_width], d.to_vec())),
+        };
+        let Some(chosen) = chosen else { continue };
+        if name == WORDS {
+            directions = narrow::directions(&chosen, width);
+        }
+        if directions.len() == width {
+            filled.push((id, Tensor::new([rows_wanted, width], narrow::project(chosen.data(), &directions))));
+            left.retain(|other| other != name);
+        }
+    }
+    for (id, tensor) in filled {
+        student.value_mut(id).source = Source::Param(tensor.into());
+    }
+    Ok(Inherited { layers: Vec::new(), left })
+}
+
+/// A parameter that is a table.
+fn table<'g>(graph: &'g Graph, name: &str) -> Option<&'g Tensor> {
+    let table = graph.param(graph.find(name)?)?;
+    (table.shape().len() == 2).then_some(&**table)
 }
 
 /// The number of a layer in a parameter's name, and what follows.
@@ -199,6 +246,32 @@ mod tests {
         let mut student = own.build("own", Some(2)).unwrap();
         let inherited = inherit(&mut student, &teacher, None).unwrap();
         assert_eq!(inherited.left, ["classifier.weight", "classifier.bias"]);
+    }
+
+    #[test]
+    fn a_narrower_student_takes_the_tables_alone() {
+        let teacher = net("distilbert-l4-h16-a2", 1, |_| {});
+        let fresh = net("distilbert-l2-h8-a2", 2, |net| (net.vocabulary, net.tokens) = (3, 5));
+        let mut student = fresh.clone();
+        let inherited = inherit(&mut student, &teacher, Some(&[9, 0, 4])).unwrap();
+        assert!(
+            inherited.layers.is_empty() && !inherited.left.iter().any(|name| [WORDS, POSITIONS].contains(&&**name))
+        );
+        let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>();
+        for (own, given) in [(0, 9), (1, 0), (2, 4)] {
+            let [own, given] = [&data(&student, WORDS)[8 * own..][..8], &data(&teacher, WORDS)[16 * given..][..16]];
+            assert!(length(own) <= 1.0001 * length(given));
+        }
+        // Three words differ in two directions, which eight hold.
+        let difference = |graph: &Graph, [a, b]: [usize; 2], width: usize| {
+            let words = data(graph, WORDS);
+            let rows = words[a * width..][..width].iter().zip(&words[b * width..][..width]);
+            rows.map(|(x, y)| (x - y) * (x - y)).sum::<f32>()
+        };
+        let (own, given) = (difference(&student, [0, 2], 8), difference(&teacher, [9, 4], 16));
+        assert!((own - given).abs() < 1e-3 * given, "{own} {given}");
+        let part = "transformer.layer.1.ffn.lin2.weight";
+        assert_eq!(data(&student, part), data(&fresh, part));
     }
 
     #[test]
