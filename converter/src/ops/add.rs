@@ -4,13 +4,14 @@ use super::batchnorm::per_channel;
 use super::layout::{self, Operand, zip_broadcast};
 use crate::graph::Tensor;
 use crate::quantize::{Lowered, QuantOp, Site};
+use limbeck_runtime::Element;
 
 /// `a + b`, broadcast to `shape`.
 pub fn reference(a: &Tensor, b: &Tensor, shape: &[usize]) -> Tensor {
     zip_broadcast(a, b, shape, |x, y| x + y)
 }
 
-/// The int8 form: the sum of two tensors, a table for one constant, or a depthwise tap for one constant a channel.
+/// The int8 form: the sum of two tensors, in 16 bits where the result has so many, a table for one constant, or a depthwise tap for one constant a channel.
 ///
 /// # Errors
 /// If the shapes differ in more than a single pixel that stands for all.
@@ -18,6 +19,7 @@ pub fn lower(site: &Site<'_>) -> Lowered {
     match layout::operand(site)? {
         Operand::Scalar(c) => Ok(site.table(|x| x + c)),
         Operand::Channels(c) => Ok(per_channel(site, &vec![1.0; c.len()], &c)),
+        Operand::Tensor if site.element == Element::Int16 => Ok(QuantOp::Add16),
         Operand::Tensor => Ok(QuantOp::Add { clamp: site.clamp() }),
     }
 }

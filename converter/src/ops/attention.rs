@@ -2,6 +2,8 @@
 
 use super::embed::lengths;
 use crate::graph::Tensor;
+use crate::quantize::{Lowered, QuantOp, Site};
+use limbeck_runtime::ops;
 
 /// `softmax(q k^T / sqrt(width / heads)) v` over the tokens of each text; zeros behind its end.
 pub fn reference([q, k, v]: [&Tensor; 3], ids: &Tensor, heads: usize) -> Tensor {
@@ -31,6 +33,23 @@ pub fn reference([q, k, v]: [&Tensor; 3], ids: &Tensor, heads: usize) -> Tensor 
         }
     }
     y
+}
+
+/// The int8 form.
+///
+/// # Errors
+/// If texts can be too long, or queries, keys or values have a zero point.
+pub fn lower(site: &Site<'_>, heads: usize) -> Lowered {
+    let most = ops::Attention::MAX_ROWS;
+    if site.output_shape()[1] > most {
+        let problem = format!("it looks at texts of up to {} tokens, and {most} is the most", site.output_shape()[1]);
+        return Err(site.unsupported(problem, "cut texts to fewer tokens"));
+    }
+    if site.inputs.len() != 3 || site.inputs.iter().any(|affine| affine.zero_point != 0) {
+        let problem = "its queries, keys or values are constant, or come with a zero point from elsewhere";
+        return Err(site.unsupported(problem, "make each of them with a linear layer of its own"));
+    }
+    Ok(QuantOp::Attention { heads })
 }
 
 #[cfg(test)]

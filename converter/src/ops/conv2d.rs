@@ -61,6 +61,7 @@ mod tests {
     use super::*;
     use crate::graph::{Graph, Op, Pads};
     use crate::quantize::Affine;
+    use limbeck_runtime::Element;
 
     fn counting(shape: impl Into<Vec<usize>>) -> Tensor {
         let shape = shape.into();
@@ -108,7 +109,7 @@ mod tests {
             let w = graph.add_param("w", Tensor::new([out, 1, 1, 4 / groups], values.to_vec()));
             graph.add("conv", op, &[x, w]).unwrap();
             let node = graph.nodes.last().unwrap();
-            let site = Site { graph: &graph, node, inputs: &[unit], output: unit, then: &[] };
+            let site = Site { graph: &graph, node, inputs: &[unit], output: unit, element: Element::Int8, then: &[] };
             let op = lower(&site, &window, groups).unwrap();
             assert_eq!(op.weights().unwrap().data, expected, "{groups} groups");
             assert_eq!(matches!(op, QuantOp::Depthwise { .. }), groups == 4);

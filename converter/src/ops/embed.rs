@@ -1,6 +1,7 @@
 //! Rows of a table for the tokens of texts, plus rows for their positions.
 
 use crate::graph::Tensor;
+use crate::quantize::{Lowered, QuantOp, Site, Table};
 
 /// For each id `[n, s]` its row of `words`, plus the row of `positions` for its place; zeros for ids that are negative.
 ///
@@ -26,6 +27,25 @@ pub fn reference(ids: &Tensor, words: &Tensor, positions: Option<&Tensor>) -> Te
 pub fn lengths(ids: &Tensor) -> Vec<usize> {
     let s = ids.shape().get(1).copied().unwrap_or(0).max(1);
     ids.data().chunks_exact(s).map(|ids| ids.iter().take_while(|&&id| id >= 0.0).count()).collect()
+}
+
+/// The int8 form: tables of rows with a scale each, of positions as many as a text can have tokens.
+///
+/// # Errors
+/// If a table is not a parameter, or has more rows than tokens have numbers.
+pub fn lower(site: &Site<'_>) -> Lowered {
+    let &[_, tokens, width] = site.output_shape() else { unreachable!("shapes were checked") };
+    let words = site.need_param(1, "table of words")?;
+    if words.shape()[0] > usize::from(u16::MAX) {
+        let problem = format!("its table of words has {} rows, and ids have 16 bits", words.shape()[0]);
+        return Err(site.unsupported(problem, "trim the vocabulary to 65,535 words"));
+    }
+    let positions = match site.node.inputs.get(2) {
+        Some(_) => site.need_param(2, "table of positions")?.data()[..tokens * width].to_vec(),
+        None => vec![0.0; tokens * width],
+    };
+    let [words, positions] = [words.data(), &positions[..]].map(|table| Table::quantize(table, width));
+    Ok(QuantOp::Embed { words, positions })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Vectors brought to mean 0 and variance 1, or to length 1.
 
 use crate::graph::Tensor;
+use crate::quantize::{Lowered, QuantOp, QuantizeError, Site};
 
 /// `gamma * (x - mean) / sqrt(variance + eps) + beta` for each vector along the last axis.
 pub fn reference(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> Tensor {
@@ -15,6 +16,23 @@ pub fn reference(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> Tensor 
         }
     }
     y
+}
+
+/// The int8 form.
+///
+/// # Errors
+/// If gamma or beta is not a parameter.
+pub fn lower(site: &Site<'_>, eps: f32) -> Lowered {
+    let field = |i| Ok::<_, QuantizeError>(site.need_param(i, "scale or shift")?.data().to_vec());
+    Ok(QuantOp::LayerNorm { eps, gamma: field(1)?, beta: field(2)? })
+}
+
+/// Why there is no int8 form of [`normalize`].
+pub fn refuse_normalize(site: &Site<'_>) -> QuantizeError {
+    site.unsupported(
+        "no int8 operator scales vectors to length 1",
+        "build the network without it and compare its vectors by their cosine, for which lengths do not matter",
+    )
 }
 
 /// Shorter vectors than this count as zero.

@@ -94,6 +94,7 @@ mod tests {
     use super::*;
     use crate::graph::{Graph, Op};
     use crate::quantize::Affine;
+    use limbeck_runtime::Element;
 
     #[test]
     fn indices_run_in_memory_order() {
@@ -111,7 +112,7 @@ mod tests {
         for (perm, expected) in [(vec![0, 2, 1, 3], Some(QuantOp::Reshape)), (vec![0, 3, 2, 1], None)] {
             graph.add("n", Op::Transpose(perm.clone()), &[x]).unwrap();
             let node = graph.nodes.last().unwrap();
-            let site = Site { graph: &graph, node, inputs: &[unit], output: unit, then: &[] };
+            let site = Site { graph: &graph, node, inputs: &[unit], output: unit, element: Element::Int8, then: &[] };
             assert_eq!(lower_transpose(&site, &perm).ok(), expected, "{perm:?}");
         }
     }

@@ -18,6 +18,7 @@ mod tests {
     use super::*;
     use crate::graph::{Graph, Op};
     use crate::quantize::Affine;
+    use limbeck_runtime::Element;
 
     #[test]
     fn functions_have_their_known_values() {
@@ -49,7 +50,8 @@ mod tests {
         graph.add("leaky", Op::Unary(Unary::LeakyRelu { alpha: 0.5 }), &[x]).unwrap();
         let (a, b) = (Affine { scale: 0.5, zero_point: 0 }, Affine { scale: 0.25, zero_point: -10 });
         let then = [Unary::Clip { min: -1.0, max: 2.0 }];
-        let site = Site { graph: &graph, node: &graph.nodes[0], inputs: &[a], output: b, then: &then };
+        let site =
+            Site { graph: &graph, node: &graph.nodes[0], inputs: &[a], output: b, element: Element::Int8, then: &then };
         let QuantOp::Lut { table } = lower(&site, Unary::LeakyRelu { alpha: 0.5 }) else { unreachable!() };
         for (q, expected) in [(0i8, -10), (3, -4), (4, -2), (100, -2), (-2, -12), (-4, -14), (-128, -14)] {
             assert_eq!(table[usize::from(q as u8)], expected, "{q}");

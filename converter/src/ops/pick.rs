@@ -2,6 +2,7 @@
 
 use super::embed::lengths;
 use crate::graph::{Pick, Tensor};
+use crate::quantize::QuantOp;
 
 /// `[n, s, width]` to `[n, width]`; zeros for a text without tokens.
 pub fn reference(x: &Tensor, ids: &Tensor, pick: Pick) -> Tensor {
@@ -16,6 +17,11 @@ pub fn reference(x: &Tensor, ids: &Tensor, pick: Pick) -> Tensor {
         }
     }
     y
+}
+
+/// The int8 form.
+pub fn lower(pick: Pick) -> QuantOp {
+    QuantOp::Pick { pick }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod tests {
     use super::*;
     use crate::graph::{Graph, Op};
     use crate::quantize::Affine;
+    use limbeck_runtime::Element;
 
     #[test]
     fn slices_take_every_step() {
@@ -48,7 +49,7 @@ mod tests {
         for (axis, expected) in [(1, Some(QuantOp::Slice { start: [0; 3], step: [2, 1, 1] })), (0, None)] {
             graph.add("n", Op::Slice { axis, start: 0, step: 2, len: 1 }, &[x]).unwrap();
             let node = graph.nodes.last().unwrap();
-            let site = Site { graph: &graph, node, inputs: &[unit], output: unit, then: &[] };
+            let site = Site { graph: &graph, node, inputs: &[unit], output: unit, element: Element::Int8, then: &[] };
             assert_eq!(lower(&site, axis, 0, 2).ok(), expected, "axis {axis}");
         }
     }

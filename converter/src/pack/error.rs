@@ -40,6 +40,19 @@ pub enum PackError {
         /// Lengths of mean and standard deviation.
         given: [usize; 2],
     },
+    /// The words of the tokenizer are not the rows of the network's table.
+    #[error(
+        "the vocabulary has {words} words, and the network {rows} rows to look them up in; take the vocabulary that it was trained with"
+    )]
+    Vocabulary {
+        /// Words of the tokenizer.
+        words: usize,
+        /// Rows of the table; 0 if the network reads no text.
+        rows: usize,
+    },
+    /// The section that holds the tokenizer is damaged.
+    #[error("the vocabulary: {0}")]
+    Tokenizer(limbeck_runtime::text::VocabularyRule),
     /// The format has no room for it, or its own check refuses it.
     #[error("the model file: {0}")]
     Emit(#[from] EmitError),

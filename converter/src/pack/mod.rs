@@ -8,12 +8,15 @@ pub mod sequences;
 pub use error::PackError;
 
 use crate::data::Normalize;
+use crate::graph::Pick;
 use crate::plan::{Plan, PlanStep};
-use crate::quantize::{QuantGraph, QuantNode, QuantOp, TensorId};
+use crate::quantize::{QuantGraph, QuantNode, QuantOp, QuantTensor, TensorId};
 use limbeck_runtime::format::emit::{self, File, PortSpec, SelfTestSpec, Step, TestInput};
 use limbeck_runtime::ops::{self, AllOps, Op};
-use limbeck_runtime::{AlignedBytes, Certificate, Kernels, Layout, Model, Rng, Session, Shape, Tensor};
+use limbeck_runtime::text::Tokenizer;
+use limbeck_runtime::{AlignedBytes, Certificate, Element, Kernels, Layout, Model, Rng, Session, Shape, Tensor};
 use params::Layer;
+use sequences::{Addend, Embedding, Norm};
 
 /// Seeds of the self-tests that every file carries.
 const SEEDS: [u32; 3] = [1, 2, 3];
@@ -27,6 +30,8 @@ pub struct PackInfo {
     pub metadata: serde_json::Value,
     /// How pixels of 8 bits become the first input; `None` if that is no image.
     pub pixels: Option<Normalize>,
+    /// The section that makes tokens of text, see [`Vocabulary::section`](crate::text::Vocabulary::section); may be empty.
+    pub vocabulary: Vec<u8>,
     /// Digest over the verification set; the default where that has not been run.
     pub certificate: Certificate,
 }
@@ -34,16 +39,18 @@ pub struct PackInfo {
 /// Makes the model file of a plan, self-tests included. The same arguments give the same bytes.
 ///
 /// # Errors
-/// If a layer's integers are out of the contract's range, or something is too large for the format.
+/// If a layer's integers are out of the contract's range, the vocabulary is not the network's, or something is too large for
+/// the format.
 pub fn pack(graph: &QuantGraph, plan: &Plan, info: &PackInfo) -> Result<AlignedBytes, PackError> {
     if let Some(label) = info.labels.iter().find(|l| l.contains('\n')) {
         return Err(PackError::Label { label: label.clone() });
     }
+    check_vocabulary(graph, &info.vocabulary)?;
     let numbers = tensor_numbers(plan)?;
     let number = |id: TensorId| numbers[id.index()].unwrap_or(u16::MAX);
     let tensors = plan.offsets.iter().zip(&graph.tensors).filter_map(|(offset, tensor)| {
-        let [height, width, channels] = tensor.shape;
-        Some(Tensor::new((*offset)?, Shape { height, width, channels }))
+        let QuantTensor { shape: [height, width, channels], element, sequence, .. } = *tensor;
+        Some(Tensor { offset: (*offset)?, shape: Shape { height, width, channels }, element, sequence })
     });
     let layers = plan.steps.iter().map(|step| stored(graph, &graph.nodes[step.node], plan.layout));
     let layers = layers.collect::<Result<Vec<_>, _>>()?;
@@ -74,7 +81,7 @@ pub fn pack(graph: &QuantGraph, plan: &Plan, info: &PackInfo) -> Result<AlignedB
         outputs: &graph.outputs.iter().map(|&id| port(id, None)).collect::<Vec<_>>(),
         labels: &info.labels.join("\n"),
         metadata: &metadata,
-        vocabulary: &[],
+        vocabulary: &info.vocabulary,
         certificate: info.certificate,
         self_tests: &[],
     };
@@ -85,6 +92,16 @@ pub fn pack(graph: &QuantGraph, plan: &Plan, info: &PackInfo) -> Result<AlignedB
         .map(|(&seed, digest)| SelfTestSpec { digest, input: TestInput::Seed(seed) })
         .collect();
     Ok(emit::to_bytes(&File { self_tests: &tests, ..file })?)
+}
+
+/// Whether a tokenizer's words are the rows that the graph looks up.
+fn check_vocabulary(graph: &QuantGraph, section: &[u8]) -> Result<(), PackError> {
+    if section.is_empty() {
+        return Ok(());
+    }
+    let words = Tokenizer::parse(section).map_err(PackError::Tokenizer)?.size().into();
+    let rows = graph.vocabulary().unwrap_or(0);
+    if words == rows { Ok(()) } else { Err(PackError::Vocabulary { words, rows }) }
 }
 
 /// The number of each tensor in the file; tensors without a place have none.
@@ -102,18 +119,47 @@ fn tensor_numbers(plan: &Plan) -> Result<Vec<Option<u16>>, PackError> {
 }
 
 /// What goes into a file of a node beside its record.
-fn stored(graph: &QuantGraph, node: &QuantNode, layout: Layout) -> Result<Layer, PackError> {
-    match &node.op {
+enum Stored<'a> {
+    /// Weights, or numbers of channels alone.
+    Layer(Layer),
+    /// Tables of words and positions.
+    Embedding(Embedding<'a>),
+    /// Gains and biases.
+    Norm(Norm),
+}
+
+fn stored<'a>(graph: &QuantGraph, node: &'a QuantNode, layout: Layout) -> Result<Stored<'a>, PackError> {
+    let [input, output] = [node.inputs[0], node.output].map(|id| graph.tensor(id));
+    let scales = || out_of_range(node, format!("from scale {:e} to {:e}", input.affine.scale, output.affine.scale));
+    let layer = match &node.op {
         QuantOp::Conv2d { weights, .. } | QuantOp::Linear { weights, .. } => {
-            Layer::panels(graph, node, weights, layout)
+            Layer::panels(graph, node, weights, layout)?
         }
-        QuantOp::Depthwise { weights, .. } => Layer::taps(graph, node, weights, layout),
+        QuantOp::Depthwise { weights, .. } => Layer::taps(graph, node, weights, layout)?,
         QuantOp::AvgPool { count_pad, .. } => {
             let (multiplier, shift) = params::means(graph, node, *count_pad)?;
-            Ok(Layer { multiplier, shift, ..Layer::default() })
+            Layer { multiplier, shift, ..Layer::default() }
         }
-        _ => Ok(Layer::default()),
-    }
+        QuantOp::Pick { pick: Pick::Mean } => {
+            let means = sequences::means(input.shape[0], input.affine.scale, output.affine.scale);
+            let (multiplier, shift) = means.ok_or_else(scales)?;
+            Layer { multiplier, shift, ..Layer::default() }
+        }
+        QuantOp::Embed { words, positions } => {
+            let tables = Embedding::new([words, positions], output.affine.scale);
+            return tables.map(Stored::Embedding).ok_or_else(scales);
+        }
+        QuantOp::LayerNorm { eps, gamma, beta } => {
+            let norm = Norm::new([gamma, beta], *eps, input.affine.scale, output.affine);
+            return norm.map(Stored::Norm).ok_or_else(scales);
+        }
+        _ => Layer::default(),
+    };
+    Ok(Stored::Layer(layer))
+}
+
+fn out_of_range(node: &QuantNode, problem: String) -> PackError {
+    PackError::Range { node: node.name.clone(), problem }
 }
 
 /// The operands of a step as the runtime orders them: of two, the second lies where the result does, if one does.
@@ -133,12 +179,13 @@ fn wire(graph: &QuantGraph, plan: &Plan, step: &PlanStep) -> Wired {
         return Wired { inputs, output: sum.output, pair: Some((add, made)) };
     }
     let mut wired = Wired { inputs: node.inputs.clone(), output: node.output, pair: None };
-    if matches!(node.op, QuantOp::Add { .. } | QuantOp::Mul { .. }) {
+    if matches!(node.op, QuantOp::Add { .. } | QuantOp::Add16 | QuantOp::Mul { .. }) {
         let place = plan.offsets[node.output.index()];
         let whole = |i: usize| graph.tensor(node.inputs[i]).bytes() == graph.tensor(node.output).bytes();
         let lies_there = |i: usize| whole(i) && plan.offsets[node.inputs[i].index()] == place;
-        // The graph has the operand that stands for every pixel second.
-        let second = if lies_there(1) { 1 } else { 0 };
+        // The graph has the operand that stands for every pixel second, and the second of a sum of 16 bits must have so many.
+        let wide_only = |i: usize| node.op == QuantOp::Add16 && whole(i) && !whole(1 - i);
+        let second = if lies_there(1) && !wide_only(0) || wide_only(1) { 1 } else { 0 };
         wired.inputs = vec![node.inputs[1 - second], node.inputs[second]];
         wired.pair = Some((step.node, 1 - second));
     }
@@ -149,10 +196,20 @@ fn operator<'a>(
     graph: &'a QuantGraph,
     step: &PlanStep,
     wired: &Wired,
-    layer: &'a Layer,
+    stored: &'a Stored<'a>,
     layout: Layout,
 ) -> Result<Op<'a>, PackError> {
     let node = &graph.nodes[step.node];
+    let layer = match stored {
+        Stored::Layer(layer) => layer,
+        Stored::Embedding(tables) => return Ok(Op::Embed(tables.op())),
+        Stored::Norm(norm) => return Ok(Op::LayerNorm(norm.op())),
+    };
+    let tensor = |id: TensorId| graph.tensor(id);
+    let scales = || {
+        let all: Vec<f32> = wired.inputs.iter().chain([&wired.output]).map(|&id| tensor(id).affine.scale).collect();
+        out_of_range(node, format!("scales of {all:?}"))
+    };
     let pair = |kind: &dyn Fn(&QuantNode, usize) -> Result<Op<'a>, PackError>| {
         let (node, first) = wired.pair.unwrap_or((step.node, 0));
         kind(&graph.nodes[node], first)
@@ -173,8 +230,40 @@ fn operator<'a>(
         QuantOp::Concat { axis } => Op::Concat(ops::Concat { axis: *axis as u8 }),
         QuantOp::Pad { pads, value } => Op::Pad(ops::Pad { before: pads.map(|(before, _)| before), value: *value }),
         QuantOp::Slice { start, step } => Op::Slice(ops::Slice { start: *start, step: *step }),
-        QuantOp::Reshape => {
-            return Err(PackError::Range { node: node.name.clone(), problem: "a view was planned as a step".into() });
+        QuantOp::Attention { heads } => {
+            let shape = params::attention_shape(graph, node, *heads);
+            let scales_of = [0, 1, 2].map(|i| tensor(node.inputs[i]).affine.scale);
+            let sizes = [shape.rows, shape.heads, shape.size];
+            let op = sequences::attention(sizes, scales_of, tensor(node.output).affine, shape.range);
+            Op::Attention(op.ok_or_else(scales)?)
+        }
+        QuantOp::Pick { pick: Pick::First } => Op::Pick(ops::Pick::First),
+        QuantOp::Pick { pick: Pick::Mean } => Op::Pick(ops::Pick::Mean(ops::Mean {
+            rows: tensor(node.inputs[0]).shape[0],
+            input_zero: tensor(node.inputs[0]).affine.zero_point,
+            multipliers: &layer.multiplier,
+            shifts: &layer.shift,
+            range: params::output(graph, node),
+        })),
+        QuantOp::Add16 => {
+            let [a, b] = [wired.inputs[0], wired.inputs[1]].map(tensor);
+            let addend = match a.element {
+                Element::Int16 => Addend::Int16(a.affine.scale),
+                _ => Addend::Int8(a.affine),
+            };
+            let sum = sequences::add16(addend, b.affine.scale, tensor(node.output).affine.scale);
+            Op::Add16(sum.ok_or_else(scales)?)
+        }
+        QuantOp::Narrow => {
+            let output = tensor(node.output).affine;
+            let op = sequences::narrow(tensor(node.inputs[0]).affine.scale, output, params::output(graph, node));
+            Op::Narrow(op.ok_or_else(scales)?)
+        }
+        QuantOp::Embed { .. } | QuantOp::LayerNorm { .. } | QuantOp::Reshape => {
+            return Err(PackError::Range {
+                node: node.name.clone(),
+                problem: "it was planned as what it is not".into(),
+            });
         }
     })
 }

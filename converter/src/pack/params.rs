@@ -106,7 +106,8 @@ fn window(window: &crate::graph::Window) -> ops::Window {
     ops::Window { kernel, stride, dilation, pad: [pads.top, pads.left] }
 }
 
-fn output(graph: &QuantGraph, node: &QuantNode) -> Output {
+/// Zero point and clamp of what a node writes.
+pub(crate) fn output(graph: &QuantGraph, node: &QuantNode) -> Output {
     let Clamp { lo, hi } = node.op.clamp();
     Output { zero: graph.tensor(node.output).affine.zero_point, lo, hi }
 }
@@ -240,6 +241,13 @@ pub(crate) fn avg_pool<'a>(
 ) -> ops::AvgPool<'a> {
     let input_zero = affine(graph, node, 0).zero_point;
     ops::AvgPool { pool: max_pool(graph, node), input_zero, multipliers, shifts, range: output(graph, node) }
+}
+
+/// Attention as the planner wants it: shapes, and no multipliers.
+pub(crate) fn attention_shape(graph: &QuantGraph, node: &QuantNode, heads: usize) -> ops::Attention {
+    let [rows, _, width] = graph.tensor(node.output).shape;
+    let size = width / heads.max(1);
+    ops::Attention { rows, heads, size, score: (0, 0), value: (0, 0), range: output(graph, node) }
 }
 
 /// A softmax.

@@ -29,7 +29,7 @@ mod tests {
     fn students_need_no_table() {
         let affine = Affine::of_pixels(&Normalize::student(), 3).unwrap();
         assert_eq!(affine, Affine { scale: 1.0 / 64.0, zero_point: 0 });
-        let input = QuantTensor { name: "image".into(), shape: [2, 2, 3], affine };
+        let input = QuantTensor::new("image", [2, 2, 3], affine);
         assert_eq!(table(&Normalize::student(), &input).unwrap(), None);
         let pixels = Normalize::of_unit(vec![0.5; 3], vec![0.25, 0.25, 1.0]);
         let bytes = table(&pixels, &input).unwrap().unwrap();

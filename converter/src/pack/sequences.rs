@@ -1,70 +1,43 @@
 //! The integers that the runtime's operators on sequences take, from reals.
 
-use crate::quantize::{Affine, FixedPoint};
+use crate::quantize::{Affine, FixedPoint, Table};
 use limbeck_runtime::ops;
 use limbeck_runtime::quant::Output;
 use std::f64::consts::LOG2_E;
 
-/// Tables of an embedding, one multiplier for each row.
+/// An embedding's tables with a multiplier for each of their rows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Embedding {
-    width: usize,
-    words: Vec<i8>,
-    positions: Vec<i8>,
+pub struct Embedding<'a> {
+    words: &'a Table,
+    positions: &'a Table,
     word_multipliers: Vec<i16>,
     position_multipliers: Vec<i16>,
     shift: u8,
 }
 
-impl Embedding {
-    /// From `words` `[vocabulary, width]` and `positions` `[greatest length, width]`, for an output of this scale; `None` if
-    /// a table is not finite, or a value is far beyond the output's range.
-    pub fn new([words, positions]: [&[f32]; 2], width: usize, output: f32) -> Option<Embedding> {
-        let (words, word_scales) = rows(words, width)?;
-        let (positions, position_scales) = rows(positions, width)?;
-        let largest = word_scales.iter().chain(&position_scales).fold(0.0, |most: f64, &scale| most.max(scale));
-        let ratio = |scale: f64| scale / f64::from(output);
+impl<'a> Embedding<'a> {
+    /// From the tables of words and of positions, for an output of this scale; `None` if a value is far beyond the output's
+    /// range.
+    pub fn new([words, positions]: [&'a Table; 2], output: f32) -> Option<Embedding<'a>> {
+        let largest = words.scales.iter().chain(&positions.scales).fold(0.0, |most: f32, &scale| most.max(scale));
+        let ratio = |scale: f32| f64::from(scale) / f64::from(output);
         let shift = shift_for(ratio(largest), ops::Embed::MAX_SHIFT)?;
-        let multipliers =
-            |scales: Vec<f64>| scales.into_iter().map(|scale| short(ratio(scale), shift)).collect::<Vec<_>>();
-        Some(Embedding {
-            width,
-            words,
-            positions,
-            word_multipliers: multipliers(word_scales),
-            position_multipliers: multipliers(position_scales),
-            shift,
-        })
+        let multipliers = |table: &Table| table.scales.iter().map(|&scale| short(ratio(scale), shift)).collect();
+        let [word_multipliers, position_multipliers] = [words, positions].map(multipliers);
+        Some(Embedding { words, positions, word_multipliers, position_multipliers, shift })
     }
 
     /// The operator.
     pub fn op(&self) -> ops::Embed<'_> {
         ops::Embed {
-            width: self.width,
-            words: &self.words,
-            positions: &self.positions,
+            width: self.words.width(),
+            words: &self.words.data,
+            positions: &self.positions.data,
             word_multipliers: &self.word_multipliers,
             position_multipliers: &self.position_multipliers,
             shift: self.shift,
         }
     }
-}
-
-/// Integers and scale of each row.
-fn rows(table: &[f32], width: usize) -> Option<(Vec<i8>, Vec<f64>)> {
-    let mut integers = Vec::with_capacity(table.len());
-    let mut scales = Vec::with_capacity(table.len() / width.max(1));
-    for row in table.chunks(width.max(1)) {
-        let largest = row.iter().fold(0.0, |most: f64, &v| most.max(f64::from(v).abs()));
-        if !row.iter().all(|v| v.is_finite()) {
-            return None;
-        }
-        let scale = largest / 127.0;
-        let unit = if scale > 0.0 { scale } else { 1.0 };
-        integers.extend(row.iter().map(|&v| (f64::from(v) / unit).round() as i8));
-        scales.push(scale);
-    }
-    Some((integers, scales))
 }
 
 /// Gains and biases of a layer normalization.
@@ -206,7 +179,8 @@ mod tests {
         // A row that is small beside others keeps its own precision.
         words[7 * WIDTH..8 * WIDTH].iter_mut().for_each(|v| *v *= 0.01);
         let output = 8.0 / 32767.0;
-        let tables = Embedding::new([&words, &positions], WIDTH, output).unwrap();
+        let integers = [&words, &positions].map(|table| Table::quantize(table, WIDTH));
+        let tables = Embedding::new(integers.each_ref(), output).unwrap();
         let tokens = [7, 0, 29, 7, 3];
         let mut y = [0i16; 5 * WIDTH];
         (KERNELS.embed)(&tables.op(), &tokens, &mut y);
@@ -218,8 +192,8 @@ mod tests {
         assert!(error < 0.5 * 6.0 / 127.0 + output, "{error}");
         let small = largest_error(&real.data()[..WIDTH], y.iter().map(|&y| f32::from(y) * output));
         assert!(small < 0.5 * 3.03 / 127.0 + output, "{small}");
-        assert_eq!(Embedding::new([&[f32::NAN], &[0.0]], 1, 1.0), None);
-        assert_eq!(Embedding::new([&[1e9], &[0.0]], 1, 1e-6), None);
+        let far = [1e9, 0.0].map(|value| Table::quantize(&[value], 1));
+        assert_eq!(Embedding::new(far.each_ref(), 1e-6), None);
     }
 
     #[test]

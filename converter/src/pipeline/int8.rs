@@ -212,7 +212,7 @@ impl Build<'_> {
             "about": self.recipe.about,
         });
         let labels = images.train.classes.clone();
-        PackInfo { labels, metadata, pixels: Some(quantized.normalize.clone()), certificate: Certificate::default() }
+        PackInfo { labels, metadata, pixels: Some(quantized.normalize.clone()), ..PackInfo::default() }
     }
 
     /// What the model gives for the test images.

@@ -32,7 +32,9 @@ fn work(graph: &QuantGraph, node: usize) -> Work {
     let gathered = |kernel: [usize; 2]| pixels * (kernel[0] * kernel[1] * input[2]) as u64;
     match &node.op {
         QuantOp::Conv2d { window, .. } => Work { macs: graph.macs(node), outputs, gathered: gathered(window.kernel) },
-        QuantOp::Depthwise { .. } | QuantOp::Linear { .. } => Work { macs: graph.macs(node), outputs, gathered: 0 },
+        QuantOp::Depthwise { .. } | QuantOp::Linear { .. } | QuantOp::Attention { .. } => {
+            Work { macs: graph.macs(node), outputs, gathered: 0 }
+        }
         QuantOp::MaxPool { window } | QuantOp::AvgPool { window, .. } => {
             Work { macs: 0, outputs, gathered: gathered(window.kernel) }
         }

@@ -1,7 +1,7 @@
 //! What a plan must know of its target.
 
 use super::PlanError;
-use crate::pack::params::{Layer, conv2d, depthwise, linear};
+use crate::pack::params::{Layer, attention_shape, conv2d, depthwise, linear};
 use crate::quantize::{QuantGraph, QuantNode, QuantOp};
 use limbeck_runtime::{Isa, Layout};
 use limbeck_targets::{Device, Target};
@@ -61,6 +61,7 @@ impl PlanTarget {
             QuantOp::Conv2d { .. } => (rule.conv2d)(&conv2d(graph, node, &layer, self.layout, None)),
             QuantOp::Depthwise { .. } => (rule.depthwise)(&depthwise(graph, node, &layer)),
             QuantOp::Linear { .. } => (rule.linear)(&linear(graph, node, &layer, self.layout)),
+            QuantOp::Attention { heads } => (rule.attention)(&attention_shape(graph, node, *heads)),
             _ => 0,
         });
         bytes.max().unwrap_or(0)

@@ -165,5 +165,6 @@ impl Tasks {
 
 /// Whether an operator computes each output from the same element of an input, in place.
 fn is_elementwise(op: &QuantOp) -> bool {
-    matches!(op, QuantOp::Add { .. } | QuantOp::Mul { .. } | QuantOp::Lut { .. } | QuantOp::Softmax)
+    use QuantOp::{Add, Add16, Lut, Mul, Softmax};
+    matches!(op, Add { .. } | Add16 | Mul { .. } | Lut { .. } | Softmax)
 }

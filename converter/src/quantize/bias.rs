@@ -33,9 +33,13 @@ fn shift(graph: &Graph, node: &Node, calibration: &Calibration) -> Option<Vec<f3
     let weight = graph.param(*node.inputs.get(1)?)?;
     let mean = &calibration.stats(*node.inputs.first()?)?.mean;
     let error = rounding_error(weight);
-    let shape = [&[1], &graph.shape(node.inputs[0])[1..]].concat();
+    let (mut shape, mut output) = (graph.shape(node.inputs[0]).to_vec(), graph.shape(node.output).to_vec());
+    (shape[0], output[0]) = (1, 1);
+    if mean.len() < shape.iter().product() {
+        // Of a sequence the mean token is known.
+        (shape[1], output[1]) = (1, 1);
+    }
     let mean = Tensor::new(shape, mean.iter().map(|&m| m as f32).collect());
-    let output = [&[1], &graph.shape(node.output)[1..]].concat();
     let y = reference::eval(&node.op, &[&mean, &error], &output);
     let channels = *output.last()?;
     let mut sums = vec![0.0f64; channels];
@@ -63,6 +67,7 @@ fn rounding_error(weight: &Tensor) -> Tensor {
 mod tests {
     use super::*;
     use crate::quantize::Samples;
+    use crate::quantize::elements::Elements;
 
     #[test]
     fn the_mean_of_a_rounded_layer_is_that_of_the_layer() {
@@ -73,7 +78,7 @@ mod tests {
         let y = graph.add("fc", Op::Linear, &[x, w, b]).unwrap();
         graph.outputs.push(y);
         let samples = Samples::new(vec![Tensor::new([2, 2], vec![0.0, 10.0, 2.0, 30.0])]).unwrap();
-        let calibration = Calibration::run(&graph, &samples, &[x, y]).unwrap();
+        let calibration = Calibration::run(&graph, &samples, &Elements::new(&graph, &[]), &[x, y]).unwrap();
         let corrected = correct(&graph, &calibration);
         // 0.0149 rounds to 0.01, on a mean input of 20: 0.098 are missing.
         let bias = corrected.param(b).unwrap().data()[0];

@@ -1,10 +1,12 @@
 //! Calibration: runs the float graph on samples and remembers of each tensor what the quantizer needs.
 
+use super::elements::Elements;
 use super::error::QuantizeError;
 use super::observer::Observer;
 use super::scheme::Affine;
+use crate::data::text::Tokenized;
 use crate::data::{Dataset, Normalize};
-use crate::graph::{Graph, Tensor, ValueId};
+use crate::graph::{Graph, Op, Tensor, ValueId};
 use crate::train::exec::{ExecError, Infer};
 
 /// Inputs on which a graph is calibrated and measured: for each graph input one tensor, samples along its first axis.
@@ -13,6 +15,8 @@ pub struct Samples {
     inputs: Vec<Tensor>,
     count: usize,
     mapping: Option<Affine>,
+    /// Tokens of each sample, if they are texts.
+    lengths: Option<Vec<usize>>,
 }
 
 impl Samples {
@@ -24,7 +28,7 @@ impl Samples {
         let counts: Vec<usize> = inputs.iter().map(|t| t.shape().first().copied().unwrap_or(0)).collect();
         match counts.first() {
             Some(&count) if count > 0 && counts.iter().all(|&c| c == count) => {
-                Ok(Samples { inputs, count, mapping: None })
+                Ok(Samples { inputs, count, mapping: None, lengths: None })
             }
             _ => Err(QuantizeError::Samples {
                 problem: format!("need at least one sample, and as many for each input; got {counts:?}"),
@@ -45,6 +49,24 @@ impl Samples {
         normalize.table(channels).apply(&data.pixels, &mut values);
         let samples = Samples::new(vec![Tensor::new([data.len(), height, width, channels], values)])?;
         Ok(Samples { mapping: Some(mapping), ..samples })
+    }
+
+    /// All texts of a set, for a network that has room for so many tokens: ids, and -1 behind the end of each.
+    ///
+    /// # Errors
+    /// If there is no text, or one is empty or longer.
+    pub fn of_texts(data: &Tokenized, room: usize) -> Result<Self, QuantizeError> {
+        let lengths: Vec<usize> = (0..data.len()).map(|i| data.text(i).len()).collect();
+        if let Some(i) = lengths.iter().position(|length| !(1..=room).contains(length)) {
+            let problem = format!("text {i} has {} tokens, and the network takes 1 to {room}", lengths[i]);
+            return Err(QuantizeError::Samples { problem });
+        }
+        let mut ids = vec![-1.0; room * data.len()];
+        for (i, row) in ids.chunks_exact_mut(room.max(1)).enumerate() {
+            row.iter_mut().zip(data.text(i)).for_each(|(to, &id)| *to = f32::from(id));
+        }
+        let samples = Samples::new(vec![Tensor::new([data.len(), room], ids)])?;
+        Ok(Samples { lengths: Some(lengths), ..samples })
     }
 
     /// The same samples for inputs with a given mapping, which is calibrated otherwise.
@@ -71,13 +93,14 @@ impl Samples {
     /// At most `n` samples, taken evenly.
     pub fn thin(&self, n: usize) -> Samples {
         let n = n.clamp(1, self.count);
+        let picked = || (0..n).map(|i| i * self.count / n);
         let inputs = self.inputs.iter().map(|t| {
             let size = t.len() / self.count;
-            let picked = (0..n).map(|i| i * self.count / n);
-            let data = picked.flat_map(|i| t.data()[i * size..(i + 1) * size].iter().copied()).collect();
+            let data = picked().flat_map(|i| t.data()[i * size..(i + 1) * size].iter().copied()).collect();
             Tensor::new([&[n], &t.shape()[1..]].concat(), data)
         });
-        Samples { inputs: inputs.collect(), count: n, mapping: self.mapping }
+        let lengths = self.lengths.as_ref().map(|lengths| picked().map(|i| lengths[i]).collect());
+        Samples { inputs: inputs.collect(), count: n, mapping: self.mapping, lengths }
     }
 
     /// The values of one sample for input number `input`.
@@ -85,6 +108,11 @@ impl Samples {
         let t = &self.inputs[input];
         let size = t.len() / self.count;
         &t.data()[i * size..(i + 1) * size]
+    }
+
+    /// Tokens of a sample; `None` if samples are no texts.
+    pub fn length(&self, i: usize) -> Option<usize> {
+        self.lengths.as_ref()?.get(i).copied()
     }
 
     fn batch(&self, start: usize, n: usize) -> Vec<Tensor> {
@@ -101,6 +129,13 @@ impl Samples {
         let needed: Vec<&[usize]> = graph.inputs.iter().map(|&id| graph.shape(id).get(1..).unwrap_or(&[])).collect();
         if found != needed {
             return Err(QuantizeError::Samples { problem: format!("samples of {found:?}, inputs of {needed:?}") });
+        }
+        let reads_texts = graph.nodes.iter().any(|node| node.op == Op::Embedding);
+        if reads_texts != self.lengths.is_some() {
+            let [graph, samples] = [reads_texts, !reads_texts].map(|texts| if texts { "texts" } else { "numbers" });
+            return Err(QuantizeError::Samples {
+                problem: format!("the graph reads {graph}, the samples are {samples}"),
+            });
         }
         Ok(())
     }
@@ -142,7 +177,8 @@ pub(super) struct Stats {
     pub observer: Observer,
     /// Largest magnitude in each channel (last axis).
     pub peaks: Vec<f32>,
-    /// Mean over the samples, element by element, in the shape of one sample.
+    /// Mean over the samples, element by element, in the shape of one sample; of sequences over all tokens, in the shape of
+    /// one.
     pub mean: Vec<f64>,
 }
 
@@ -153,23 +189,33 @@ pub(super) struct Calibration {
 }
 
 impl Calibration {
-    /// Runs `graph` on all samples and observes `taps`.
+    /// Runs `graph` on all samples and observes `taps`; of sequences only the rows for which there are tokens.
     ///
     /// # Errors
     /// If the samples do not fit, or a value becomes NaN or infinite.
-    pub(super) fn run(graph: &Graph, samples: &Samples, taps: &[ValueId]) -> Result<Self, QuantizeError> {
+    pub(super) fn run(
+        graph: &Graph,
+        samples: &Samples,
+        elements: &Elements,
+        taps: &[ValueId],
+    ) -> Result<Self, QuantizeError> {
         let mut stats: Vec<Option<Stats>> = vec![None; graph.values.len()];
-        let count = samples.len();
-        run_float(graph, samples, taps, |_, tensors| {
+        let tokens: usize = (0..samples.len()).filter_map(|i| samples.length(i)).sum();
+        run_float(graph, samples, taps, |start, tensors| {
             for (&id, tensor) in taps.iter().zip(tensors) {
                 let channels = tensor.shape().last().copied().unwrap_or(1).max(1);
                 let size = tensor.len() / tensor.shape()[0];
+                let sequence = elements.is_sequence(id);
+                let (part, count) = if sequence { (channels, tokens) } else { (size, samples.len()) };
                 let stats = stats[id.0 as usize].get_or_insert_with(|| Stats {
-                    observer: Observer::new(size * count, channels),
+                    observer: Observer::new(part * count, channels),
                     peaks: vec![0.0; channels],
-                    mean: vec![0.0; size],
+                    mean: vec![0.0; part],
                 });
-                stats.see(tensor.data(), count);
+                for (i, values) in tensor.data().chunks_exact(size.max(1)).enumerate() {
+                    let rows = samples.length(start + i).filter(|_| sequence);
+                    stats.see(&values[..rows.map_or(size, |rows| rows * channels)], count);
+                }
             }
             Ok(())
         })?;
@@ -221,7 +267,7 @@ mod tests {
     fn statistics_of_a_few_numbers() {
         let (graph, y) = graph();
         let samples = Samples::new(vec![Tensor::new([3, 2], vec![1.0, -1.0, 2.0, 5.0, 3.0, -2.0])]).unwrap();
-        let calibration = Calibration::run(&graph, &samples, &[y]).unwrap();
+        let calibration = Calibration::run(&graph, &samples, &Elements::new(&graph, &[]), &[y]).unwrap();
         let stats = calibration.stats(y).unwrap();
         assert_eq!(stats.observer.bounds(), Some((0.0, 5.0)));
         assert_eq!(stats.peaks, [3.0, 5.0]);
@@ -235,9 +281,46 @@ mod tests {
         assert!(Samples::new(vec![Tensor::zeros([0, 2])]).is_err());
         assert!(Samples::new(vec![]).is_err());
         let wide = Samples::new(vec![Tensor::zeros([1, 3])]).unwrap();
-        assert!(matches!(Calibration::run(&graph, &wide, &[y]), Err(QuantizeError::Samples { .. })));
+        let run = |samples: &Samples| Calibration::run(&graph, samples, &Elements::new(&graph, &[]), &[y]);
+        assert!(matches!(run(&wide), Err(QuantizeError::Samples { .. })));
         let nan = Samples::new(vec![Tensor::full([1, 2], f32::INFINITY)]).unwrap();
-        let error = Calibration::run(&graph, &nan, &[y]).unwrap_err().to_string();
+        let error = run(&nan).unwrap_err().to_string();
         assert!(error.contains("`relu`"), "{error}");
+        let texts = |ids: &[u16], begins: &[usize]| Tokenized {
+            ids: ids.to_vec(),
+            begins: begins.to_vec(),
+            labels: vec![0; begins.len() - 1],
+            classes: vec!["a".into()],
+            truncated: 0,
+        };
+        let error = run(&Samples::of_texts(&texts(&[1, 2], &[0, 2]), 2).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("the graph reads numbers, the samples are texts"), "{error}");
+        let error = Samples::of_texts(&texts(&[1, 2, 3], &[0, 1, 3]), 1).unwrap_err().to_string();
+        assert!(error.contains("text 1 has 2 tokens, and the network takes 1 to 1"), "{error}");
+        assert!(Samples::of_texts(&texts(&[], &[0, 0]), 1).is_err());
+    }
+
+    #[test]
+    fn what_lies_behind_the_end_of_a_text_is_not_seen() {
+        let mut graph = Graph::new("g");
+        let ids = graph.input("ids", [1, 3]);
+        let words = graph.add_param("words", Tensor::new([3, 2], vec![100.0, -100.0, 1.0, 2.0, 3.0, 6.0]));
+        let y = graph.add("embeddings", Op::Embedding, &[ids, words]).unwrap();
+        graph.outputs.push(y);
+        let data = Tokenized {
+            ids: vec![1, 2, 2, 2],
+            begins: vec![0, 1, 4],
+            labels: vec![0; 2],
+            classes: vec!["a".into()],
+            truncated: 0,
+        };
+        let samples = Samples::of_texts(&data, 3).unwrap();
+        assert_eq!(samples.sample(0, 0), [1.0, -1.0, -1.0]);
+        let calibration = Calibration::run(&graph, &samples, &Elements::new(&graph, &[]), &[y]).unwrap();
+        let stats = calibration.stats(y).unwrap();
+        assert_eq!(stats.observer.bounds(), Some((1.0, 6.0)));
+        assert_eq!(stats.peaks, [3.0, 6.0]);
+        assert!((stats.mean[0] - 2.5).abs() < 1e-12 && (stats.mean[1] - 5.0).abs() < 1e-12);
+        assert_eq!((samples.thin(1).length(0), samples.length(1)), (Some(1), Some(3)));
     }
 }

@@ -1,7 +1,8 @@
 //! The typed int8 graph: what the quantizer makes, the planner orders and the packer writes.
 
-use super::scheme::{Affine, Weights};
-use crate::graph::Window;
+use super::scheme::{Affine, Table, Weights};
+use crate::graph::{Pick, Window};
+use limbeck_runtime::Element;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -16,7 +17,7 @@ impl TensorId {
     }
 }
 
-/// An int8 activation.
+/// An activation: of int8, or where texts are read, of tokens and of int16.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantTensor {
@@ -26,13 +27,44 @@ pub struct QuantTensor {
     pub shape: [usize; 3],
     /// How its numbers stand for reals.
     pub affine: Affine,
+    /// What its numbers are; int16 has zero point 0.
+    #[serde(default, skip_serializing_if = "is_default", with = "element")]
+    pub element: Element,
+    /// Whether the rows are the most that a text can have tokens; a run has as many as its text. Then there is one column.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sequence: bool,
 }
 
 impl QuantTensor {
-    /// Bytes, which is elements.
-    pub fn bytes(&self) -> usize {
-        self.shape.iter().product()
+    /// One of int8 that is no sequence.
+    pub fn new(name: impl Into<String>, shape: [usize; 3], affine: Affine) -> Self {
+        QuantTensor { name: name.into(), shape, affine, element: Element::Int8, sequence: false }
     }
+
+    /// Bytes at the greatest length.
+    pub fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.element.bytes()
+    }
+
+    /// The reals that bytes in memory stand for.
+    pub fn reals<'a>(&self, bytes: &'a [i8]) -> Box<dyn Iterator<Item = f32> + 'a> {
+        let affine = self.affine;
+        let word = |pair: &[i8; 2]| pair.map(|byte| byte as u8);
+        match self.element {
+            Element::Int8 => Box::new(bytes.iter().map(move |&q| affine.dequantize(q))),
+            Element::Int16 => {
+                let real = move |pair| f32::from(i16::from_le_bytes(word(pair))) * affine.scale;
+                Box::new(bytes.as_chunks().0.iter().map(real))
+            }
+            Element::Token => {
+                Box::new(bytes.as_chunks().0.iter().map(move |pair| f32::from(u16::from_le_bytes(word(pair)))))
+            }
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Smallest and largest int8 number of an op's output: a fused activation.
@@ -133,6 +165,41 @@ pub enum QuantOp {
         /// Distance between rows, columns, channels.
         step: [usize; 3],
     },
+    /// Rows of tables for tokens and their places, added: int16 of tokens.
+    Embed {
+        /// A row for each word of the vocabulary.
+        #[serde(skip)]
+        words: Table,
+        /// A row for each place in a text.
+        #[serde(skip)]
+        positions: Table,
+    },
+    /// Each row brought to mean 0 and variance 1, then scaled and shifted; int8 or int16 of either.
+    LayerNorm {
+        /// Added to the variance.
+        eps: f32,
+        /// Scale of each channel.
+        #[serde(skip)]
+        gamma: Vec<f32>,
+        /// Shift of each channel.
+        #[serde(skip)]
+        beta: Vec<f32>,
+    },
+    /// Each row a mean of all values, weighted by how alike queries and keys are. Reads queries, keys and values, all with
+    /// zero point 0.
+    Attention {
+        /// Groups of channels.
+        heads: usize,
+    },
+    /// One row for all: the first, as it is, or the mean as int8.
+    Pick {
+        /// Which.
+        pick: Pick,
+    },
+    /// Sum of two tensors as int16; at least one of them is int16.
+    Add16,
+    /// The same reals in int8 instead of int16.
+    Narrow,
     /// The same bytes under another shape; costs nothing.
     Reshape,
 }
@@ -153,6 +220,12 @@ impl QuantOp {
             QuantOp::Concat { .. } => "concat",
             QuantOp::Pad { .. } => "pad",
             QuantOp::Slice { .. } => "slice",
+            QuantOp::Embed { .. } => "embed",
+            QuantOp::LayerNorm { .. } => "layer_norm",
+            QuantOp::Attention { .. } => "attention",
+            QuantOp::Pick { .. } => "pick",
+            QuantOp::Add16 => "add16",
+            QuantOp::Narrow => "narrow",
             QuantOp::Reshape => "reshape",
         }
     }
@@ -217,26 +290,52 @@ impl QuantGraph {
         &self.tensors[id.index()]
     }
 
-    /// Adds a tensor.
+    /// Adds a tensor of int8.
     pub fn add_tensor(&mut self, name: impl Into<String>, shape: [usize; 3], affine: Affine) -> TensorId {
+        self.push(QuantTensor::new(name, shape, affine))
+    }
+
+    /// Adds a tensor.
+    pub fn push(&mut self, tensor: QuantTensor) -> TensorId {
         let id = TensorId(self.tensors.len() as u32);
-        self.tensors.push(QuantTensor { name: name.into(), shape, affine });
+        self.tensors.push(tensor);
         id
     }
 
-    /// Multiply-accumulates of one run of a node.
+    /// Adds a node after all others.
+    pub fn push_node(&mut self, name: impl Into<String>, op: QuantOp, inputs: &[TensorId], output: TensorId) {
+        self.nodes.push(QuantNode { name: name.into(), op, inputs: inputs.to_vec(), output });
+    }
+
+    /// Multiply-accumulates of one run of a node, at the greatest length.
     pub fn macs(&self, node: &QuantNode) -> u64 {
-        let [h, w, _] = self.tensor(node.output).shape;
-        let weights = node.op.weights().map_or(0, |weights| weights.data.len());
-        (h * w * weights) as u64
+        let [h, w, c] = self.tensor(node.output).shape;
+        let of_pixel = match &node.op {
+            // Each row meets all rows twice: as a query, and to sum the values.
+            QuantOp::Attention { .. } => 2 * h * c,
+            op => op.weights().map_or(0, |weights| weights.data.len()),
+        };
+        (h * w * of_pixel) as u64
+    }
+
+    /// Rows of the smallest table of words, so the words that every text must be made of; `None` if no text is read.
+    pub fn vocabulary(&self) -> Option<usize> {
+        let rows = |node: &QuantNode| {
+            if let QuantOp::Embed { words, .. } = &node.op { Some(words.scales.len()) } else { None }
+        };
+        self.nodes.iter().filter_map(rows).min()
     }
 }
 
 impl fmt::Display for QuantGraph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tensor = |id: TensorId| {
-            let QuantTensor { name, shape: [h, w, c], affine } = self.tensor(id);
-            format!("{name}[{h}x{w}x{c} scale {:.6} zero {}]", affine.scale, affine.zero_point)
+            let QuantTensor { name, shape: [h, w, c], affine, element, .. } = self.tensor(id);
+            match element {
+                Element::Int8 => format!("{name}[{h}x{w}x{c} scale {:.6} zero {}]", affine.scale, affine.zero_point),
+                Element::Int16 => format!("{name}[{h}x{w}x{c} int16 scale {:.3e}]", affine.scale),
+                Element::Token => format!("{name}[{h} tokens]"),
+            }
         };
         writeln!(f, "int8 graph {}", self.name)?;
         for &id in &self.inputs {
@@ -258,6 +357,24 @@ impl fmt::Display for QuantGraph {
             writeln!(f, "  output {}", self.tensor(id).name)?;
         }
         Ok(())
+    }
+}
+
+/// What a tensor holds, by name.
+mod element {
+    use limbeck_runtime::Element;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    const NAMES: [(Element, &str); 3] = [(Element::Int8, "int8"), (Element::Int16, "int16"), (Element::Token, "token")];
+
+    pub(super) fn serialize<S: Serializer>(element: &Element, serializer: S) -> Result<S::Ok, S::Error> {
+        NAMES.iter().find(|(e, _)| e == element).map(|(_, name)| *name).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Element, D::Error> {
+        let found = String::deserialize(deserializer)?;
+        let known = NAMES.iter().find(|(_, name)| *name == found).map(|(element, _)| *element);
+        known.ok_or_else(|| D::Error::unknown_variant(&found, &["int8", "int16", "token"]))
     }
 }
 

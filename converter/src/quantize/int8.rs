@@ -70,16 +70,24 @@ impl Int8 {
         let mut arena = AlignedBytes::zeroed(arena_bytes(&model, kernels.isa));
         let mut session = Session::with_kernels(&model, &mut arena, kernels).map_err(failed)?;
         let sample = |i: usize| {
-            for (k, &id) in self.graph.inputs.iter().enumerate() {
-                let affine = self.graph.tensor(id).affine;
-                let bytes = session.input_mut(k).iter_mut();
-                bytes.zip(samples.sample(k, i)).for_each(|(q, &x)| *q = affine.quantize(x));
+            match samples.length(i) {
+                Some(length) => {
+                    let tokens: Vec<u16> = samples.sample(0, i)[..length].iter().map(|&id| id as u16).collect();
+                    session.set_tokens(&tokens).map_err(failed)?;
+                }
+                None => {
+                    for (k, &id) in self.graph.inputs.iter().enumerate() {
+                        let affine = self.graph.tensor(id).affine;
+                        let bytes = session.input_mut(k).iter_mut();
+                        bytes.zip(samples.sample(k, i)).for_each(|(q, &x)| *q = affine.quantize(x));
+                    }
+                }
             }
             let mut seen = Vec::new();
             session.run_with(|step| seen.extend(look(i, self.writes[step.index], step.output)));
-            seen
+            Ok(seen)
         };
-        Ok(range.map(sample).collect())
+        range.map(sample).collect()
     }
 }
 

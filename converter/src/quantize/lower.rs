@@ -1,15 +1,17 @@
 //! Lowers the steps of a float graph to an int8 graph, given the mapping of every tensor.
 
+use super::elements::{Elements, Form, NARROWED, operands};
 use super::error::QuantizeError;
-use super::graph::{QuantGraph, QuantNode, QuantOp, TensorId};
+use super::graph::{QuantGraph, QuantOp, QuantTensor, TensorId};
 use super::mapping::Mapping;
 use super::proof::{Bounds, fold_bias};
 use super::scheme::{Affine, FixedPoint, Weights};
-use super::site::{Lowered, Site, image_shape};
+use super::site::{Lowered, Site, image_shape, sequence_shape};
 use super::steps::Step;
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::{Graph, Node, Op, Pick, ValueId};
 use crate::ops::{
-    add, avg_pool, batchnorm, concat, conv2d, layout, linear, lut, matmul, max_pool, mul, pad, slice, softmax,
+    add, attention, avg_pool, batchnorm, concat, conv2d, embed, layer_norm, layout, linear, lut, matmul, max_pool, mul,
+    pad, pick, slice, softmax,
 };
 use limbeck_runtime::kernels::Isa;
 use limbeck_runtime::quant::MAX_LEFT;
@@ -31,62 +33,131 @@ pub(super) struct Origin {
 pub(super) fn lower(
     graph: &Graph,
     steps: &[Step],
+    elements: &Elements,
     mapping: &Mapping,
-) -> Result<Result<Origin, BTreeMap<ValueId, f32>>, QuantizeError> {
-    let mut out = QuantGraph { name: graph.name.clone(), ..QuantGraph::default() };
-    let mut values = Vec::new();
-    let mut tensors: BTreeMap<ValueId, TensorId> = BTreeMap::new();
-    let mut floors = BTreeMap::new();
-    for &id in &graph.inputs {
-        let tensor = add_tensor(&mut out, graph, id, affine(mapping, graph, id)?)?;
-        tensors.insert(id, tensor);
-        out.inputs.push(tensor);
-        values.push(id);
+) -> Result<Result<Origin, BTreeMap<Form, f32>>, QuantizeError> {
+    let out = QuantGraph { name: graph.name.clone(), ..QuantGraph::default() };
+    let origin = Origin { graph: out, values: Vec::new() };
+    let mut lowering = Lowering { graph, elements, mapping, origin, tensors: BTreeMap::new(), floors: BTreeMap::new() };
+    for &value in &graph.inputs {
+        let tensor = lowering.make(Form { value, narrowed: false })?;
+        lowering.origin.graph.inputs.push(tensor);
     }
     for (i, step) in steps.iter().enumerate() {
-        let node = &graph.nodes[step.node];
-        let output = affine(mapping, graph, step.output)?;
-        let computed: Vec<(usize, ValueId)> =
-            node.inputs.iter().copied().filter(|&id| graph.param(id).is_none()).enumerate().collect();
+        lowering.step(i, step)?;
+    }
+    for &value in &graph.outputs {
+        let reader = graph.producer(value);
+        let tensor = lowering.read(elements.returned(value), reader)?;
+        lowering.origin.graph.outputs.push(tensor);
+    }
+    if !lowering.floors.is_empty() {
+        return Ok(Err(lowering.floors));
+    }
+    prove(&lowering.origin.graph)?;
+    Ok(Ok(lowering.origin))
+}
+
+/// A graph on its way.
+struct Lowering<'a> {
+    graph: &'a Graph,
+    elements: &'a Elements,
+    mapping: &'a Mapping,
+    origin: Origin,
+    /// The tensors that are there.
+    tensors: BTreeMap<Form, TensorId>,
+    /// Scales that must become coarser.
+    floors: BTreeMap<Form, f32>,
+}
+
+impl Lowering<'_> {
+    fn step(&mut self, index: usize, step: &Step) -> Result<(), QuantizeError> {
+        let node = &self.graph.nodes[step.node];
+        let made = Form { value: step.output, narrowed: false };
+        let output = self.affine(made)?;
         let mut inputs = Vec::new();
-        for &(k, id) in &computed {
-            let mut tensor = *tensors.get(&id).ok_or_else(|| no_constant_folding(node.name.clone(), &node.op))?;
-            if mapping.rescales(i, k) {
-                let from = out.tensor(tensor).affine;
-                let site = Site { graph, node, inputs: &[from], output, then: &[] };
-                let op = site.table(|x| x);
-                let shape = out.tensor(tensor).shape;
-                let name = format!("{}.input{k}", node.name);
-                let rescaled = out.add_tensor(name.clone(), shape, output);
-                values.push(id);
-                out.nodes.push(QuantNode { name, op, inputs: vec![tensor], output: rescaled });
-                tensor = rescaled;
+        for (k, value) in operands(self.graph, node).enumerate() {
+            let mut tensor = self.read(self.elements.read(node, value), Some(node))?;
+            if self.mapping.rescales(index, k) {
+                tensor = self.rescaled(node, k, value, tensor, output);
             }
             inputs.push(tensor);
         }
-        let affines: Vec<Affine> = inputs.iter().map(|&t| out.tensor(t).affine).collect();
-        let site = Site { graph, node, inputs: &affines, output, then: &step.then };
+        let affines: Vec<Affine> = inputs.iter().map(|&t| self.origin.graph.tensor(t).affine).collect();
+        let element = self.elements.of(made);
+        let site = Site { graph: self.graph, node, inputs: &affines, output, element, then: &step.then };
         let op = lower_node(&site)?;
+        if self.elements.is_sequence(step.output) && !keeps_rows(&op) {
+            let problem = format!("as `{}` it has no form for texts of different lengths", op.name());
+            return Err(
+                site.unsupported(problem, "join it with the linear layer beside it, or apply it behind pooling")
+            );
+        }
         if let Some(floor) = coarser(&op, &affines, output) {
-            floors.insert(step.output, floor);
+            self.floors.insert(made, floor);
         }
         // The operand that stands for every pixel comes second.
         if inputs.len() == 2 && matches!(op, QuantOp::Add { .. } | QuantOp::Mul { .. }) {
-            inputs.sort_by_key(|&t| std::cmp::Reverse(out.tensor(t).bytes()));
+            inputs.sort_by_key(|&t| std::cmp::Reverse(self.origin.graph.tensor(t).bytes()));
         }
-        let tensor = add_tensor(&mut out, graph, step.output, output)?;
-        tensors.insert(step.output, tensor);
-        values.push(step.output);
-        out.nodes.push(QuantNode { name: node.name.clone(), op, inputs, output: tensor });
+        let tensor = self.make(made)?;
+        self.origin.graph.push_node(&node.name, op, &inputs, tensor);
+        Ok(())
     }
-    for id in &graph.outputs {
-        out.outputs.extend(tensors.get(id));
+
+    /// The tensor of a form, which is made narrower here if that was not needed before.
+    fn read(&mut self, form: Form, reader: Option<&Node>) -> Result<TensorId, QuantizeError> {
+        if let Some(&tensor) = self.tensors.get(&form) {
+            return Ok(tensor);
+        }
+        let whole = self.tensors.get(&Form { narrowed: false, ..form }).copied();
+        let Some(whole) = whole.filter(|_| form.narrowed) else {
+            let (node, op) = reader.map_or(("the output", "output"), |node| (node.name.as_str(), node.op.name()));
+            let problem = "it reads a value that no int8 operator makes".to_owned();
+            let remedy = "fold constants before quantizing";
+            return Err(QuantizeError::Unsupported { node: node.to_owned(), op, problem, remedy });
+        };
+        let tensor = self.make(form)?;
+        let name = self.origin.graph.tensor(tensor).name.clone();
+        self.origin.graph.push_node(name, QuantOp::Narrow, &[whole], tensor);
+        Ok(tensor)
     }
-    if !floors.is_empty() {
-        return Ok(Err(floors));
+
+    /// A table that changes the scale of operand number `k`.
+    fn rescaled(&mut self, node: &Node, k: usize, value: ValueId, tensor: TensorId, output: Affine) -> TensorId {
+        let from = self.origin.graph.tensor(tensor).clone();
+        let inputs = &[from.affine];
+        let site = Site { graph: self.graph, node, inputs, output, element: from.element, then: &[] };
+        let op = site.table(|x| x);
+        let name = format!("{}.input{k}", node.name);
+        let rescaled = self.origin.graph.push(QuantTensor { name: name.clone(), affine: output, ..from });
+        self.origin.values.push(value);
+        self.origin.graph.push_node(name, op, &[tensor], rescaled);
+        rescaled
     }
-    prove(&out)?;
-    Ok(Ok(Origin { graph: out, values }))
+
+    fn affine(&self, form: Form) -> Result<Affine, QuantizeError> {
+        let name = || self.graph.value(form.value).name.clone();
+        self.mapping.get(form).map(|c| c.affine).ok_or_else(|| QuantizeError::NonFiniteActivation { tensor: name() })
+    }
+
+    fn make(&mut self, form: Form) -> Result<TensorId, QuantizeError> {
+        let value = self.graph.value(form.value);
+        let sequence = self.elements.is_sequence(form.value);
+        let shape = if sequence { sequence_shape(&value.shape) } else { image_shape(&value.shape) };
+        let shape = shape.ok_or_else(|| QuantizeError::Unsupported {
+            node: value.name.clone(),
+            op: self.graph.producer(form.value).map_or("input", |n| n.op.name()),
+            problem: format!("its result has shape {:?}", value.shape),
+            remedy: "int8 tensors have a batch of 1 and up to three more axes",
+        })?;
+        let name = if form.narrowed { value.name.clone() + NARROWED } else { value.name.clone() };
+        let (affine, element) = (self.affine(form)?, self.elements.of(form));
+        let tensor = self.origin.graph.push(QuantTensor { name, shape, affine, element, sequence });
+        self.origin.values.push(form.value);
+        self.tensors.insert(form, tensor);
+        Ok(tensor)
+    }
 }
 
 fn lower_node(site: &Site<'_>) -> Lowered {
@@ -95,9 +166,11 @@ fn lower_node(site: &Site<'_>) -> Lowered {
         Op::Linear => linear::lower(site),
         Op::MatMul => matmul::lower(site),
         Op::BatchNorm { eps } => batchnorm::lower(site, *eps),
-        Op::Embedding | Op::LayerNorm { .. } | Op::Normalize | Op::Attention { .. } | Op::Pick(_) => {
-            Err(site.unsupported("it has no int8 form yet".to_owned(), "quantize networks for images"))
-        }
+        Op::Embedding => embed::lower(site),
+        Op::LayerNorm { eps } => layer_norm::lower(site, *eps),
+        Op::Normalize => Err(layer_norm::refuse_normalize(site)),
+        Op::Attention { heads } => attention::lower(site, *heads),
+        Op::Pick(pick) => Ok(pick::lower(*pick)),
         Op::Unary(f) => Ok(lut::lower(site, *f)),
         Op::Add => add::lower(site),
         Op::Mul => mul::lower(site),
@@ -113,25 +186,20 @@ fn lower_node(site: &Site<'_>) -> Lowered {
     }
 }
 
-fn affine(mapping: &Mapping, graph: &Graph, id: ValueId) -> Result<Affine, QuantizeError> {
-    let chosen = mapping.get(id).map(|c| c.affine);
-    chosen.ok_or_else(|| QuantizeError::NonFiniteActivation { tensor: graph.value(id).name.clone() })
-}
-
-fn no_constant_folding(node: String, op: &Op) -> QuantizeError {
-    let problem = "it reads a value that no int8 operator makes".to_owned();
-    QuantizeError::Unsupported { node, op: op.name(), problem, remedy: "fold constants before quantizing" }
-}
-
-fn add_tensor(out: &mut QuantGraph, graph: &Graph, id: ValueId, affine: Affine) -> Result<TensorId, QuantizeError> {
-    let value = graph.value(id);
-    let shape = image_shape(&value.shape).ok_or_else(|| QuantizeError::Unsupported {
-        node: value.name.clone(),
-        op: graph.producer(id).map_or("input", |n| n.op.name()),
-        problem: format!("its result has shape {:?}", value.shape),
-        remedy: "int8 tensors have a batch of 1 and up to three more axes",
-    })?;
-    Ok(out.add_tensor(value.name.clone(), shape, affine))
+/// Whether an operator works on as many rows as there are.
+fn keeps_rows(op: &QuantOp) -> bool {
+    matches!(
+        op,
+        QuantOp::Embed { .. }
+            | QuantOp::LayerNorm { .. }
+            | QuantOp::Attention { .. }
+            | QuantOp::Linear { .. }
+            | QuantOp::Lut { .. }
+            | QuantOp::Add { .. }
+            | QuantOp::Mul { .. }
+            | QuantOp::Add16
+            | QuantOp::Softmax
+    )
 }
 
 /// Real factors from accumulator to output, one for each output channel or for the whole tensor.
@@ -163,7 +231,14 @@ fn coarser(op: &QuantOp, inputs: &[Affine], output: Affine) -> Option<f32> {
             let [a, b] = inputs else { return None };
             largest(f64::from(a.scale) * f64::from(b.scale) / f64::from(output.scale), 31.0)
         }
-        QuantOp::AvgPool { .. } => largest(f64::from(inputs.first()?.scale / output.scale), 31.0),
+        QuantOp::AvgPool { .. } | QuantOp::Pick { pick: Pick::Mean } => {
+            largest(f64::from(inputs.first()?.scale / output.scale), 31.0)
+        }
+        QuantOp::LayerNorm { gamma, beta, .. } => {
+            let peak = |values: &[f32]| f64::from(values.iter().fold(0.0f32, |m, v| m.max(v.abs())));
+            let [gain, shift] = [peak(gamma), peak(beta)].map(|peak| peak / f64::from(output.scale));
+            largest(gain, f64::exp2(17.0)).max(largest(shift, f64::exp2(28.0)))
+        }
         _ => 0.0,
     };
     (excess > 1.0).then(|| (f64::from(output.scale) * excess * 1.001) as f32)

@@ -1,12 +1,14 @@
-//! Chooses scale and zero point of every int8 tensor, one for each group of tensors that must share them.
+//! Chooses scale and zero point of every tensor, one for each group of tensors that must share them.
 
 use super::calibrate::Calibration;
+use super::elements::{Elements, Form};
 use super::error::QuantizeError;
-use super::observer::{Calibrator, Choice, Observer};
+use super::observer::{Calibrator, Choice, Observer, Span};
 use super::scheme::Affine;
 use super::steps::Step;
-use crate::graph::{Graph, Op, ValueId};
+use crate::graph::{Graph, Op, Pick, ValueId};
 use crate::ops::softmax;
+use limbeck_runtime::Element;
 use std::collections::BTreeMap;
 
 /// Which calibrators may be used, and what is fixed beforehand.
@@ -19,17 +21,17 @@ pub(super) struct Rules<'a> {
     /// Mapping of the graph's inputs, if given.
     pub input: Option<Affine>,
     /// Smallest scales: an operator asked for them, because finer ones leave the range of its multiplier.
-    pub floors: &'a BTreeMap<ValueId, f32>,
+    pub floors: &'a BTreeMap<Form, f32>,
 }
 
-/// Scale and zero point of each value that becomes an int8 tensor.
+/// Scale and zero point of each tensor to be.
 #[derive(Clone, Debug)]
 pub(super) struct Mapping {
-    chosen: BTreeMap<ValueId, Chosen>,
+    chosen: BTreeMap<Form, Chosen>,
     rescaled: Vec<(usize, usize)>,
 }
 
-/// The choice for one value.
+/// The choice for one tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Chosen {
     /// Scale and zero point.
@@ -46,29 +48,89 @@ impl Mapping {
     pub(super) fn choose(
         graph: &Graph,
         steps: &[Step],
+        elements: &Elements,
         calibration: &Calibration,
         rules: &Rules<'_>,
     ) -> Result<Mapping, QuantizeError> {
-        let mut groups = Groups::new(graph.values.len());
-        let mut rescaled = Vec::new();
-        let mut fixed = BTreeMap::new();
-        if let Some(affine) = rules.input {
-            fixed.extend(graph.inputs.iter().map(|&id| (id, affine)));
+        let mut ties = Ties::of(graph, steps, elements, rules.input);
+        let rescaled = ties.join_concatenations(graph, steps, elements, calibration)?;
+        let values = graph.inputs.iter().copied().chain(steps.iter().map(|s| s.output));
+        let forms: Vec<Form> = values.flat_map(|value| elements.forms(graph, value)).collect();
+        let mut chosen = BTreeMap::new();
+        for &form in &forms {
+            let members: Vec<Form> = forms.iter().copied().filter(|&other| ties.groups.joined(other, form)).collect();
+            let choice = match chosen.get(&members[0]) {
+                Some(&done) => done,
+                None => ties.choose(graph, elements, calibration, &members, rules)?,
+            };
+            chosen.insert(form, choice);
+        }
+        Ok(Mapping { chosen, rescaled })
+    }
+
+    /// The choice for a tensor; `None` for values that become none.
+    pub(super) fn get(&self, form: Form) -> Option<Chosen> {
+        self.chosen.get(&form).copied()
+    }
+
+    /// Whether operand number `operand` of step number `step` needs a table that changes its scale.
+    pub(super) fn rescales(&self, step: usize, operand: usize) -> bool {
+        self.rescaled.contains(&(step, operand))
+    }
+
+    /// All choices, in order of the values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Form, Chosen)> + '_ {
+        self.chosen.iter().map(|(&form, &chosen)| (form, chosen))
+    }
+}
+
+/// What is known of mappings before anything is measured.
+struct Ties {
+    /// Tensors that have one mapping.
+    groups: Groups,
+    /// Mappings that are given.
+    fixed: Vec<(Form, Affine)>,
+    /// Tensors without a zero point.
+    centered: Vec<Form>,
+}
+
+impl Ties {
+    fn of(graph: &Graph, steps: &[Step], elements: &Elements, input: Option<Affine>) -> Ties {
+        let mut ties = Ties { groups: Groups::new(graph.values.len()), fixed: Vec::new(), centered: Vec::new() };
+        for &value in &graph.inputs {
+            let form = Form { value, narrowed: false };
+            let given = if elements.of(form) == Element::Token { Some(Affine::TOKENS) } else { input };
+            ties.fixed.extend(given.map(|affine| (form, affine)));
         }
         for step in steps {
             let node = &graph.nodes[step.node];
+            let output = Form { value: step.output, narrowed: false };
             match node.op {
-                Op::Softmax { .. } => drop(fixed.insert(step.output, softmax::OUTPUT)),
-                Op::MaxPool(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Pad { .. } | Op::Slice { .. } => {
-                    groups.join(node.inputs[0], step.output);
+                Op::Softmax { .. } => ties.fixed.push((output, softmax::OUTPUT)),
+                Op::MaxPool(_)
+                | Op::Reshape(_)
+                | Op::Transpose(_)
+                | Op::Pad { .. }
+                | Op::Slice { .. }
+                | Op::Pick(Pick::First) => ties.groups.join(elements.read(node, node.inputs[0]), output),
+                Op::Attention { .. } => {
+                    ties.centered.extend(node.inputs[..3].iter().map(|&id| elements.read(node, id)))
                 }
                 _ => {}
             }
         }
-        let fixed_of = |groups: &mut Groups, id| {
-            let members = groups.members(id);
-            fixed.iter().find(|(v, _)| members.contains(v)).map(|(_, affine)| *affine)
-        };
+        ties
+    }
+
+    /// Ties what is concatenated to the result, and gives the operands of steps for which that would cost too much.
+    fn join_concatenations(
+        &mut self,
+        graph: &Graph,
+        steps: &[Step],
+        elements: &Elements,
+        calibration: &Calibration,
+    ) -> Result<Vec<(usize, usize)>, QuantizeError> {
+        let mut rescaled = Vec::new();
         for (i, step) in steps.iter().enumerate() {
             let node = &graph.nodes[step.node];
             if !matches!(node.op, Op::Concat { .. }) {
@@ -78,54 +140,50 @@ impl Mapping {
             for (k, &input) in node.inputs.iter().enumerate() {
                 // One scale for all costs an input at most one bit, or it gets a table that changes its scale.
                 let wide = width(observer(graph, calibration, input)?) >= whole / 2.0;
-                if wide && fixed_of(&mut groups, input).is_none() {
-                    groups.join(input, step.output);
+                let form = elements.read(node, input);
+                if wide && self.fixed(form).is_none() {
+                    self.groups.join(form, Form { value: step.output, narrowed: false });
                 } else {
                     rescaled.push((i, k));
                 }
             }
         }
-        let values: Vec<ValueId> = graph.inputs.iter().copied().chain(steps.iter().map(|s| s.output)).collect();
-        let mut chosen = BTreeMap::new();
-        for &id in &values {
-            let first = groups.members(id)[0];
-            if let Some(&done) = chosen.get(&first) {
-                chosen.insert(id, done);
-                continue;
-            }
-            let members: Vec<ValueId> = groups.members(id).into_iter().filter(|m| values.contains(m)).collect();
-            if let Some(affine) = fixed_of(&mut groups, id) {
-                chosen.insert(id, Chosen { affine, calibrator: None });
-                continue;
-            }
-            let observers = members.iter().map(|&m| observer(graph, calibration, m)).collect::<Result<Vec<_>, _>>()?;
-            // Clipping an output could tie the best answers, so outputs keep all that was seen.
-            let is_output = members.iter().any(|m| graph.outputs.contains(m));
-            let allowed = if is_output { &[Calibrator::MinMax][..] } else { rules.calibrators };
-            let Choice { mut affine, calibrator, .. } = Observer::choose(&observers, allowed, rules.percentile)
-                .ok_or_else(|| QuantizeError::NonFiniteActivation { tensor: graph.value(id).name.clone() })?;
-            let floor = members.iter().filter_map(|m| rules.floors.get(m)).copied().fold(0.0, f32::max);
-            if affine.scale < floor {
-                affine.scale = floor;
-            }
-            chosen.insert(id, Chosen { affine, calibrator: Some(calibrator) });
+        Ok(rescaled)
+    }
+
+    /// The given mapping of a tensor's group.
+    fn fixed(&self, form: Form) -> Option<Affine> {
+        self.fixed.iter().find(|(other, _)| self.groups.joined(*other, form)).map(|(_, affine)| *affine)
+    }
+
+    /// The mapping of a group.
+    fn choose(
+        &self,
+        graph: &Graph,
+        elements: &Elements,
+        calibration: &Calibration,
+        members: &[Form],
+        rules: &Rules<'_>,
+    ) -> Result<Chosen, QuantizeError> {
+        let first = members[0];
+        if let Some(affine) = self.fixed(first) {
+            return Ok(Chosen { affine, calibrator: None });
         }
-        Ok(Mapping { chosen, rescaled })
-    }
-
-    /// The choice for a value; `None` for values that never become int8.
-    pub(super) fn get(&self, id: ValueId) -> Option<Chosen> {
-        self.chosen.get(&id).copied()
-    }
-
-    /// Whether input number `input` of step number `step` needs a table that changes its scale.
-    pub(super) fn rescales(&self, step: usize, input: usize) -> bool {
-        self.rescaled.contains(&(step, input))
-    }
-
-    /// All choices, in order of the values.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (ValueId, Chosen)> + '_ {
-        self.chosen.iter().map(|(&id, &chosen)| (id, chosen))
+        let observers = members.iter().map(|m| observer(graph, calibration, m.value)).collect::<Result<Vec<_>, _>>()?;
+        // Clipping an output could tie the best answers, so outputs keep all that was seen; and 16 bits have room for it.
+        let is_output = members.iter().any(|m| graph.outputs.contains(&m.value));
+        let is_centered = self.centered.iter().any(|&form| self.groups.joined(form, first));
+        let (span, allowed) = match elements.of(first) {
+            Element::Int16 => (Span::Wide, &[Calibrator::MinMax][..]),
+            _ if is_centered => (Span::Centered, rules.calibrators),
+            _ if is_output => (Span::Free, &[Calibrator::MinMax][..]),
+            _ => (Span::Free, rules.calibrators),
+        };
+        let Choice { mut affine, calibrator, .. } = Observer::choose(&observers, span, allowed, rules.percentile)
+            .ok_or_else(|| QuantizeError::NonFiniteActivation { tensor: graph.value(first.value).name.clone() })?;
+        let floor = members.iter().filter_map(|m| rules.floors.get(m)).copied().fold(0.0, f32::max);
+        affine.scale = affine.scale.max(floor);
+        Ok(Chosen { affine, calibrator: Some(calibrator) })
     }
 }
 
@@ -140,29 +198,25 @@ fn width(observer: &Observer) -> f32 {
     observer.bounds().map_or(0.0, |(lo, hi)| hi.max(0.0) - lo.min(0.0))
 }
 
-/// Values that share one mapping.
+/// Tensors that share one mapping.
 struct Groups(Vec<u32>);
 
 impl Groups {
-    fn new(n: usize) -> Self {
-        Groups((0..n as u32).collect())
+    /// Each of the forms of `values` by itself.
+    fn new(values: usize) -> Self {
+        Groups((0..2 * values as u32).collect())
     }
 
-    fn root(&self, id: ValueId) -> u32 {
-        self.0[id.0 as usize]
+    fn root(&self, form: Form) -> u32 {
+        self.0[2 * form.value.0 as usize + usize::from(form.narrowed)]
     }
 
-    fn join(&mut self, a: ValueId, b: ValueId) {
+    fn join(&mut self, a: Form, b: Form) {
         let (keep, drop) = (self.root(a), self.root(b));
-        for root in &mut self.0 {
-            if *root == drop {
-                *root = keep;
-            }
-        }
+        self.0.iter_mut().filter(|root| **root == drop).for_each(|root| *root = keep);
     }
 
-    fn members(&mut self, id: ValueId) -> Vec<ValueId> {
-        let root = self.root(id);
-        (0..self.0.len() as u32).map(ValueId).filter(|&m| self.root(m) == root).collect()
+    fn joined(&self, a: Form, b: Form) -> bool {
+        self.root(a) == self.root(b)
     }
 }

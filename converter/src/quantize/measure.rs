@@ -69,10 +69,11 @@ pub(super) fn compare(reference: &Graph, origin: &Origin, samples: &Samples) -> 
         let batch = tensors.first().map_or(0, |t| t.shape()[0]);
         let found = int8.run(samples, start..start + batch, |i, tensor, bytes| {
             let k = made.iter().position(|&t| t == tensor)?;
-            let size = bytes.len();
-            let float = tensors[k].data().get((i - start) * size..)?.get(..size)?;
-            let affine = graph.tensor(tensor).affine;
-            Some((tensor, Distance::of(float, bytes.iter().map(|&q| affine.dequantize(q)))))
+            let tensor_of = graph.tensor(tensor);
+            // Of a sequence there are the first rows, as many as there are tokens.
+            let size = tensors[k].len() / tensors[k].shape()[0];
+            let float = tensors[k].data().get((i - start) * size..)?.get(..bytes.len() / tensor_of.element.bytes())?;
+            Some((tensor, Distance::of(float, tensor_of.reals(bytes))))
         })?;
         // Sample by sample, so that the sums do not depend on the number of threads.
         for (tensor, distance) in found.into_iter().flatten() {

@@ -7,6 +7,7 @@
 mod artifact;
 mod bias;
 mod calibrate;
+mod elements;
 mod equalize;
 mod error;
 mod graph;
@@ -27,12 +28,13 @@ pub use lower::fixed_points;
 pub use measure::LayerError;
 pub use observer::Calibrator;
 pub use proof::{Bounds, fold_bias};
-pub use scheme::{Affine, FixedPoint, Weights};
+pub use scheme::{Affine, FixedPoint, Table, Weights};
 pub use site::{Lowered, Site, image_axis};
 
 use crate::graph::rewrite::canonicalize;
 use crate::graph::{Graph, ValueId};
 use calibrate::Calibration;
+use elements::{Elements, Form, NARROWED};
 use lower::{Origin, lower};
 use mapping::{Mapping, Rules};
 use serde::{Deserialize, Serialize};
@@ -181,9 +183,11 @@ impl Candidate {
         settings: &QuantSettings,
     ) -> Result<Candidate, QuantizeError> {
         let steps = steps(&float);
-        let taps: Vec<ValueId> = float.inputs.iter().copied().chain(steps.iter().map(|s| s.output)).collect();
-        let calibration = Calibration::run(&float, samples, &taps)?;
-        let (mapping, origin) = lower_with(&float, &steps, &calibration, samples.mapping(), settings)?;
+        let elements = Elements::new(&float, &steps);
+        let inputs = float.inputs.iter().copied().filter(|&id| elements.is_observed(id));
+        let taps: Vec<ValueId> = inputs.chain(steps.iter().map(|s| s.output)).collect();
+        let calibration = Calibration::run(&float, samples, &elements, &taps)?;
+        let (mapping, origin) = lower_with(&float, &steps, &elements, &calibration, samples.mapping(), settings)?;
         let errors = measure::compare(&ideal, &origin, samples)?;
         Ok(Candidate { ideal, float, calibration, mapping, origin, errors })
     }
@@ -197,10 +201,10 @@ impl Candidate {
     }
 
     fn report(&self, samples: usize, trials: Vec<Trial>) -> QuantReport {
-        let tensors = self.mapping.iter().map(|(id, chosen)| TensorReport {
-            name: self.float.value(id).name.clone(),
-            affine: chosen.affine,
-            calibrator: chosen.calibrator,
+        let tensors = self.mapping.iter().map(|(form, chosen)| {
+            let name = self.float.value(form.value).name.clone();
+            let name = if form.narrowed { name + NARROWED } else { name };
+            TensorReport { name, affine: chosen.affine, calibrator: chosen.calibrator }
         });
         QuantReport {
             samples,
@@ -219,6 +223,7 @@ const ROUNDS: usize = 16;
 fn lower_with(
     graph: &Graph,
     steps: &[Step],
+    elements: &Elements,
     calibration: &Calibration,
     input: Option<Affine>,
     settings: &QuantSettings,
@@ -227,17 +232,19 @@ fn lower_with(
     for _ in 0..ROUNDS {
         let rules =
             Rules { calibrators: &settings.calibrators, percentile: settings.percentile, input, floors: &floors };
-        let mapping = Mapping::choose(graph, steps, calibration, &rules)?;
-        match lower(graph, steps, &mapping)? {
+        let mapping = Mapping::choose(graph, steps, elements, calibration, &rules)?;
+        match lower(graph, steps, elements, &mapping)? {
             Ok(origin) => return Ok((mapping, origin)),
             Err(coarser) => floors.extend(coarser),
         }
     }
-    let (&id, _) = floors.iter().next().unwrap_or((&ValueId(0), &0.0));
-    Err(QuantizeError::NoScale { tensor: graph.value(id).name.clone() })
+    let value = floors.keys().next().map_or(ValueId(0), |form: &Form| form.value);
+    Err(QuantizeError::NoScale { tensor: graph.value(value).name.clone() })
 }
 
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod text_tests;

@@ -40,6 +40,27 @@ impl Calibrator {
     }
 }
 
+/// What a mapping may look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    /// int8 with any zero point.
+    Free,
+    /// int8 with zero point 0.
+    Centered,
+    /// int16.
+    Wide,
+}
+
+impl Span {
+    fn covering(self, lo: f32, hi: f32) -> Option<Affine> {
+        match self {
+            Span::Free => Affine::covering(lo, hi),
+            Span::Centered => Affine::centered(lo, hi),
+            Span::Wide => Affine::wide(lo, hi),
+        }
+    }
+}
+
 /// The mapping chosen for a tensor, and why.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Choice {
@@ -116,7 +137,12 @@ impl Observer {
     /// The best mapping for tensors that share it, by the error measured on the values kept of all of them.
     ///
     /// `None` if some observer has no finite bounds.
-    pub(super) fn choose(tensors: &[&Observer], calibrators: &[Calibrator], percentile: f64) -> Option<Choice> {
+    pub(super) fn choose(
+        tensors: &[&Observer],
+        span: Span,
+        calibrators: &[Calibrator],
+        percentile: f64,
+    ) -> Option<Choice> {
         let mut best: Option<Choice> = None;
         for &calibrator in calibrators {
             let (mut lo, mut hi) = (0.0f32, 0.0f32);
@@ -124,7 +150,7 @@ impl Observer {
                 let range = tensor.range(calibrator, percentile)?;
                 (lo, hi) = (lo.min(range.0), hi.max(range.1));
             }
-            let affine = Affine::covering(lo, hi)?;
+            let affine = span.covering(lo, hi)?;
             let mse = tensors.iter().map(|t| t.mse(affine)).sum::<f64>() / tensors.len().max(1) as f64;
             if best.is_none_or(|b| mse < b.mse) {
                 best = Some(Choice { affine, calibrator, mse });
@@ -277,7 +303,7 @@ mod tests {
     fn evenly_spread_values_want_their_whole_range() {
         let values: Vec<f32> = (0..=2550).map(|i| i as f32 / 1000.0).collect();
         let observer = observe(&values);
-        let choice = Observer::choose(&[&observer], &Calibrator::ALL, 99.99).unwrap();
+        let choice = Observer::choose(&[&observer], Span::Free, &Calibrator::ALL, 99.99).unwrap();
         assert_eq!(choice.affine.zero_point, -128);
         assert!((choice.affine.scale - 0.01).abs() < 2e-4, "{choice:?}");
         // Evenly spread rounding errors of a step of 0.01.
@@ -290,10 +316,10 @@ mod tests {
         values.push(200.0);
         let observer = observe(&values);
         assert_eq!(observer.bounds().unwrap().1, 200.0);
-        let all = Observer::choose(&[&observer], &[Calibrator::MinMax], 99.99).unwrap();
-        let percentile = Observer::choose(&[&observer], &[Calibrator::Percentile], 99.9).unwrap();
-        let entropy = Observer::choose(&[&observer], &[Calibrator::Entropy], 99.9).unwrap();
-        let best = Observer::choose(&[&observer], &Calibrator::ALL, 99.9).unwrap();
+        let all = Observer::choose(&[&observer], Span::Free, &[Calibrator::MinMax], 99.99).unwrap();
+        let percentile = Observer::choose(&[&observer], Span::Free, &[Calibrator::Percentile], 99.9).unwrap();
+        let entropy = Observer::choose(&[&observer], Span::Free, &[Calibrator::Entropy], 99.9).unwrap();
+        let best = Observer::choose(&[&observer], Span::Free, &Calibrator::ALL, 99.9).unwrap();
         assert!(percentile.affine.range().1 < 10.0, "{percentile:?}");
         assert!(entropy.affine.range().1 < 199.0, "{entropy:?}");
         assert!(best.mse <= all.mse && best.mse <= percentile.mse && best.mse <= entropy.mse, "{best:?}");
@@ -323,7 +349,7 @@ mod tests {
         let mut observer = observe(&[1.0, f32::NAN]);
         assert_eq!(observer.bounds(), None);
         observer.see(&[2.0]);
-        assert_eq!(Observer::choose(&[&observer], &Calibrator::ALL, 99.9), None);
+        assert_eq!(Observer::choose(&[&observer], Span::Free, &Calibrator::ALL, 99.9), None);
         assert_eq!(Observer::new(0, 1).bounds(), None);
     }
 }

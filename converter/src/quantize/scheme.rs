@@ -1,4 +1,4 @@
-//! The arithmetic of quantization: scales, zero points, int8 weights and fixed-point multipliers.
+//! The arithmetic of quantization: scales, zero points, int8 weights and tables, fixed-point multipliers.
 
 use crate::data::Normalize;
 use limbeck_runtime::quant;
@@ -18,6 +18,9 @@ pub struct Affine {
 }
 
 impl Affine {
+    /// That of tokens, which are numbers of words and stand for no reals.
+    pub const TOKENS: Affine = Affine { scale: 1.0, zero_point: 0 };
+
     /// The finest mapping that covers `lo..=hi` and 0, or `None` if a bound is not finite.
     ///
     /// An empty range (all values 0) gets scale 1, for which 0 is exact.
@@ -32,6 +35,25 @@ impl Affine {
         }
         let zero_point = (-128.0 - lo / f64::from(scale)).round().clamp(-128.0, 127.0) as i8;
         Some(Affine { scale, zero_point })
+    }
+
+    /// The finest mapping with zero point 0 that covers `lo..=hi`, or `None` if a bound is not finite.
+    pub fn centered(lo: f32, hi: f32) -> Option<Self> {
+        Affine::reaching(lo, hi, 127.0)
+    }
+
+    /// A mapping to 16 bits that covers twice the range of `lo..=hi`, or `None` if a bound is not finite.
+    ///
+    /// One bit of so many is well spent on inputs that go beyond all that calibration saw.
+    pub fn wide(lo: f32, hi: f32) -> Option<Self> {
+        Affine::reaching(lo, hi, f64::from(i16::MAX) / 2.0)
+    }
+
+    /// The mapping with zero point 0 by which the bound that is farther from 0 becomes `most`.
+    fn reaching(lo: f32, hi: f32, most: f64) -> Option<Self> {
+        let largest = f64::from(lo.abs()).max(f64::from(hi.abs()));
+        let scale = (largest / most) as f32;
+        largest.is_finite().then_some(Affine { scale: if scale.is_normal() { scale } else { 1.0 }, zero_point: 0 })
     }
 
     /// The finest mapping that covers every pixel of an image of so many channels; `None` if it does not fit them.
@@ -176,9 +198,56 @@ impl Weights {
     }
 }
 
+/// A table of int8 rows, each with a scale of its own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// One row after another; each number in `-127..=127`.
+    pub data: Vec<i8>,
+    /// Scale of each row; 0 for a row of zeros.
+    pub scales: Vec<f32>,
+}
+
+impl Table {
+    /// Rounds rows of `width` finite numbers.
+    pub fn quantize(values: &[f32], width: usize) -> Table {
+        let mut table = Table::default();
+        for row in values.chunks_exact(width.max(1)) {
+            let peak = row.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            let scale = peak / WEIGHT_MAX as f32;
+            // So small a row is nothing beside any other.
+            let scale = if scale.is_normal() { scale } else { 0.0 };
+            let integer = |v: &f32| if scale > 0.0 { (v / scale).round().clamp(-127.0, 127.0) as i8 } else { 0 };
+            table.data.extend(row.iter().map(integer));
+            table.scales.push(scale);
+        }
+        table
+    }
+
+    /// Numbers in a row.
+    pub fn width(&self) -> usize {
+        self.data.len() / self.scales.len().max(1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mappings_without_a_zero_point_reach_the_farther_bound() {
+        assert_eq!(Affine::centered(-2.54, 1.0).unwrap().quantize(-2.54), -127);
+        let wide = Affine::wide(-1.0, 3.0).unwrap();
+        assert!((f64::from(wide.scale) * 32767.0 - 6.0).abs() < 1e-6 && wide.zero_point == 0);
+        assert_eq!(Affine::wide(0.0, 0.0), Some(Affine::TOKENS));
+        assert_eq!(Affine::centered(0.0, f32::INFINITY), None);
+    }
+
+    #[test]
+    fn rows_of_a_table_use_their_whole_range() {
+        let table = Table::quantize(&[0.5, -1.27, 0.0, 0.0, 1e-3, 0.0], 2);
+        assert_eq!(table.data, [50, -127, 0, 0, 127, 0]);
+        assert_eq!((table.scales[1], table.width()), (0.0, 2));
+    }
 
     #[test]
     fn ranges_become_scales_that_hold_zero() {

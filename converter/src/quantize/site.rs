@@ -3,7 +3,8 @@
 use super::error::QuantizeError;
 use super::graph::{Clamp, QuantOp};
 use super::scheme::{Affine, Weights};
-use crate::graph::{Graph, Node, Tensor, Unary, ValueId};
+use crate::graph::{Graph, Node, Tensor, Unary};
+use limbeck_runtime::Element;
 
 /// A node to be lowered, with the mappings around it.
 #[derive(Clone, Copy, Debug)]
@@ -12,10 +13,12 @@ pub struct Site<'a> {
     pub graph: &'a Graph,
     /// The node.
     pub node: &'a Node,
-    /// Mappings of its computed inputs, parameters left out.
+    /// Mappings of the computed inputs that its int8 form reads.
     pub inputs: &'a [Affine],
     /// Mapping of what it makes, after the functions of `then`.
     pub output: Affine,
+    /// What that holds.
+    pub element: Element,
     /// Functions of one value applied to the result.
     pub then: &'a [Unary],
 }
@@ -90,12 +93,6 @@ impl<'a> Site<'a> {
             remedy,
         }
     }
-
-    /// The computed inputs of the node.
-    pub fn computed(&self) -> impl Iterator<Item = ValueId> + 'a {
-        let graph = self.graph;
-        self.node.inputs.iter().copied().filter(move |&id| graph.param(id).is_none())
-    }
 }
 
 /// `[rows, columns, channels]` of a value with a batch of one; `None` if the batch is another or there are more axes.
@@ -104,6 +101,15 @@ pub(super) fn image_shape(shape: &[usize]) -> Option<[usize; 3]> {
         [1, n] => Some([1, 1, n]),
         [1, rows, n] => Some([1, rows, n]),
         [1, h, w, c] => Some([h, w, c]),
+        _ => None,
+    }
+}
+
+/// The same of a value with rows for the tokens of a text, or of the tokens themselves.
+pub(super) fn sequence_shape(shape: &[usize]) -> Option<[usize; 3]> {
+    match *shape {
+        [1, rows] => Some([rows, 1, 1]),
+        [1, rows, n] => Some([rows, 1, n]),
         _ => None,
     }
 }

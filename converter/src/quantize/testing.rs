@@ -1,7 +1,9 @@
 //! Small random networks for tests of the stages from quantizing on.
 
 use super::Samples;
-use crate::graph::{Dim, Graph, Op, Tensor, Unary, ValueId, Window};
+use crate::data::text::Tokenized;
+use crate::families::distilbert::{DistilBert, named};
+use crate::graph::{Dim, Graph, Op, Source, Tensor, Unary, ValueId, Window};
 
 /// Near-normal numbers: the sum of uniform ones from a small generator.
 pub(crate) struct Bell(pub(crate) u64);
@@ -90,4 +92,45 @@ pub(crate) fn everything(seed: u64) -> (Graph, Samples) {
     let f = net.add(Op::Reshape(vec![Dim::Same(0), Dim::Rest]), &[e]);
     let y = net.linear(f, 10);
     net.finish(y)
+}
+
+/// Words of [`encoder`] and of [`texts`], and the longest of them.
+pub(crate) const WORDS: usize = 40;
+pub(crate) const ROOM: usize = 12;
+
+/// A small encoder of texts with random weights, changed by `change`; its normalizations are as unlike as trained ones.
+pub(crate) fn encoder(name: &str, change: impl FnOnce(&mut DistilBert)) -> Graph {
+    let mut net = named(name, WORDS, ROOM, 3).unwrap();
+    change(&mut net);
+    let mut graph = net.build("encoder", Some(11)).unwrap();
+    let mut bell = Bell(3);
+    for id in 0..graph.values.len() {
+        let value = &mut graph.values[id];
+        let spread = if value.name.contains("orm.weight") { 0.3 } else { 0.1 };
+        if let Source::Param(tensor) = &mut value.source
+            && tensor.shape().len() == 1
+        {
+            let noise = bell.tensor(&[tensor.len()], spread);
+            let sum = tensor.data().iter().zip(noise.data()).map(|(a, b)| a + b).collect();
+            *tensor = Tensor::new(tensor.shape(), sum).into();
+        }
+    }
+    graph
+}
+
+/// Texts of all lengths.
+pub(crate) fn texts(count: usize) -> Tokenized {
+    let mut bell = Bell(8);
+    let mut texts = Tokenized {
+        ids: Vec::new(),
+        begins: vec![0],
+        labels: vec![0; count],
+        classes: vec!["any".into()],
+        truncated: 0,
+    };
+    for i in 0..count {
+        texts.ids.extend((0..i * 5 % ROOM + 1).map(|_| (bell.uniform() * WORDS as f32) as u16));
+        texts.begins.push(texts.ids.len());
+    }
+    texts
 }
