@@ -20,6 +20,10 @@ pub enum Purpose {
     Shift = 6,
     /// Generated pictures and texts.
     Scene = 7,
+    /// Values that a step of a training drops.
+    Dropout = 8,
+    /// How the views of a text look.
+    Words = 9,
 }
 
 /// The generator for one thing, told by two numbers (such as epoch and index), under a seed.

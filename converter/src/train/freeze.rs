@@ -79,6 +79,7 @@ mod tests {
             grad: vec![0.0],
             kind: ParamKind::Weight,
             trainable: true,
+            rows: None,
         };
         names.iter().map(param).collect()
     }

@@ -39,32 +39,38 @@ impl Hidden {
     /// The loss of a batch, and the gradient of its mean with respect to the vectors (rows of one example each).
     pub(super) fn batch(&self, vectors: &[f32], targets: &[Target<'_>], grad: &mut [f32]) -> f64 {
         let width = (vectors.len() / targets.len().max(1)).max(1);
-        let mean = self.weight / targets.len() as f32;
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-        let mut total = 0.0;
         let rows = vectors.chunks_exact(width).zip(grad.chunks_exact_mut(width));
+        let mut total = 0.0;
         for ((own, grad), target) in rows.zip(targets) {
             let Some(wanted) = target.vector.filter(|vector| vector.len() == width) else { continue };
-            match self.distance {
-                Distance::Cosine => {
-                    let (length, other) =
-                        (dot(own, own).sqrt().max(SHORTEST), dot(wanted, wanted).sqrt().max(SHORTEST));
-                    let cosine = dot(own, wanted) / (length * other);
-                    for ((grad, own), wanted) in grad.iter_mut().zip(own).zip(wanted) {
-                        *grad = mean / length * (cosine * own / length - wanted / other);
-                    }
-                    total += f64::from(self.weight * (1.0 - cosine));
+            total += self.distance.between(own, wanted, self.weight / targets.len() as f32, grad);
+        }
+        total * targets.len() as f64
+    }
+}
+
+impl Distance {
+    /// The distance of two vectors times `weight`; its gradient by the first is added to `grad`.
+    pub(crate) fn between(self, own: &[f32], wanted: &[f32], weight: f32, grad: &mut [f32]) -> f64 {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let values = || own.iter().zip(wanted);
+        match self {
+            Distance::Cosine => {
+                let (length, other) = (dot(own, own).sqrt().max(SHORTEST), dot(wanted, wanted).sqrt().max(SHORTEST));
+                let cosine = dot(own, wanted) / (length * other);
+                for (grad, (own, wanted)) in grad.iter_mut().zip(values()) {
+                    *grad += weight / length * (cosine * own / length - wanted / other);
                 }
-                Distance::Mse => {
-                    for ((grad, own), wanted) in grad.iter_mut().zip(own).zip(wanted) {
-                        let gap = own - wanted;
-                        *grad = mean * 2.0 / width as f32 * gap;
-                        total += f64::from(self.weight * gap * gap / width as f32);
-                    }
+                f64::from(weight * (1.0 - cosine))
+            }
+            Distance::Mse => {
+                let share = weight / own.len() as f32;
+                for (grad, (own, wanted)) in grad.iter_mut().zip(values()) {
+                    *grad += 2.0 * share * (own - wanted);
                 }
+                f64::from(share * values().map(|(own, wanted)| (own - wanted) * (own - wanted)).sum::<f32>())
             }
         }
-        total
     }
 }
 
@@ -82,11 +88,11 @@ pub struct Distill {
 
 /// Sums over the examples of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Sums {
+pub(crate) struct Sums {
     /// Of the loss.
-    pub loss: f64,
+    pub(crate) loss: f64,
     /// Of examples whose largest logit, the first one if several are equal, is that of their label.
-    pub correct: usize,
+    pub(crate) correct: usize,
 }
 
 impl std::ops::AddAssign for Sums {

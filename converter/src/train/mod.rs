@@ -8,6 +8,7 @@ mod examples;
 pub mod exec;
 mod freeze;
 mod loss;
+mod objective;
 mod optimizer;
 mod schedule;
 mod settings;

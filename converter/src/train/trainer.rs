@@ -5,9 +5,10 @@ use super::ema::Ema;
 use super::error::TrainError;
 use super::evaluate::evaluate;
 use super::examples::{Examples, Target};
-use super::exec::Trainable;
+use super::exec::{Dropout, Trainable};
 use super::freeze::{Pace, paces};
 use super::loss::{Loss, Sums};
+use super::objective::{Batch, Objective};
 use super::optimizer::{Optimizer, clip};
 use super::settings::TrainSettings;
 use crate::data::random::Purpose;
@@ -79,13 +80,26 @@ pub fn fit(
     settings: &TrainSettings,
     control: &Control<'_>,
 ) -> Result<Trained, TrainError> {
+    let mut loss = *loss;
+    fit_to(graph, examples, valid, &mut loss, settings, control)
+}
+
+/// As [`fit`], with any objective; the first output are the logits that `valid` is judged by.
+pub(crate) fn fit_to(
+    graph: &Graph,
+    examples: &dyn Examples,
+    valid: Option<&dyn Examples>,
+    objective: &mut dyn Objective,
+    settings: &TrainSettings,
+    control: &Control<'_>,
+) -> Result<Trained, TrainError> {
     if let Some(problem) = settings.problem() {
         return Err(TrainError::Settings(problem));
     }
     if examples.is_empty() {
         return Err(TrainError::NoExamples);
     }
-    let mut trainer = Trainer::new(graph, examples, loss, settings, control)?;
+    let mut trainer = Trainer::new(graph, examples, objective, settings, control)?;
     trainer.resume()?;
     while trainer.epoch < settings.epochs {
         trainer.run_epoch()?;
@@ -111,7 +125,7 @@ pub fn fit(
 /// A training under way. All that moves is in a [`Snapshot`]; the rest follows from the arguments.
 struct Trainer<'a> {
     examples: &'a dyn Examples,
-    loss: &'a Loss,
+    objective: &'a mut dyn Objective,
     settings: &'a TrainSettings,
     control: &'a Control<'a>,
     /// Hash of all that the training depends on.
@@ -143,16 +157,20 @@ impl<'a> Trainer<'a> {
     fn new(
         graph: &Graph,
         examples: &'a dyn Examples,
-        loss: &'a Loss,
+        objective: &'a mut dyn Objective,
         settings: &'a TrainSettings,
         control: &'a Control<'a>,
     ) -> Result<Self, TrainError> {
         let model = Trainable::new(graph, control.threads)?;
+        if settings.dropout > 0.0 && !model.can_drop() {
+            let problem = format!("`dropout` is for encoders of texts; `{}` has no place for it", graph.name);
+            return Err(TrainError::Settings(problem));
+        }
         let batch = settings.batch.min(examples.len());
         let steps = examples.len() / batch;
         Ok(Trainer {
             paces: paces(settings, model.params(), steps).map_err(TrainError::Settings)?,
-            of: fingerprint(graph, examples, loss, settings),
+            of: fingerprint(graph, examples, objective, settings),
             item: graph.inputs.first().map_or(0, |&id| graph.shape(id).iter().skip(1).product::<usize>().max(1)),
             batch,
             steps,
@@ -160,7 +178,7 @@ impl<'a> Trainer<'a> {
             ema: Ema::new(settings.ema, tensors(&model)),
             model,
             examples,
-            loss,
+            objective,
             settings,
             control,
             epoch: 0,
@@ -221,24 +239,20 @@ impl<'a> Trainer<'a> {
         for (param, pace) in self.model.params_mut().iter_mut().zip(&self.paces) {
             param.trainable = pace.moves_at(step);
         }
-        let loss = self.loss;
-        let sums = self.model.step_all(input, indices.len(), |outputs, grads| {
-            let mut sums = loss.batch(&outputs[0], &targets, &mut grads[0]);
-            if let (Some(hidden), [_, vectors, ..], [_, grad, ..]) = (loss.hidden, outputs, grads) {
-                sums.loss += hidden.batch(vectors, &targets, grad);
-            }
-            sums
-        })?;
+        let TrainSettings { dropout: share, seed, .. } = *self.settings;
+        self.model.set_dropout(Some(Dropout { share, seed, step: step as u64 }));
+        let batch = Batch { targets: &targets };
+        let objective = &mut self.objective;
+        let judge = |outputs: &[Vec<f32>], grads: &mut [Vec<f32>]| objective.judge(batch, outputs, grads);
+        let sums = self.model.step_all(input, indices.len(), judge)??;
         if !sums.loss.is_finite() {
             return Err(self.diverged(sums.loss));
         }
         self.sums += sums;
         let rate = self.rate(self.step);
-        let params = self.model.params_mut();
-        if let Some(longest) = self.settings.clip_norm {
-            clip(params, longest);
-        }
-        self.optimizer.update(params, &self.paces, rate, step);
+        let (params, threads) = self.model.params_and_threads();
+        let scale = self.settings.clip_norm.map_or(1.0, |longest| clip(params, longest, threads));
+        self.optimizer.update((params, threads), &self.paces, (rate, scale), step);
         self.ema.update(step, tensors(&self.model));
         Ok(())
     }
@@ -359,9 +373,9 @@ fn visit(model: &mut Trainable, mut see: impl FnMut(&str, &mut [f32])) {
 }
 
 /// A hash of all that a training depends on.
-fn fingerprint(graph: &Graph, examples: &dyn Examples, loss: &Loss, settings: &TrainSettings) -> String {
+fn fingerprint(graph: &Graph, examples: &dyn Examples, objective: &dyn Objective, settings: &TrainSettings) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(format!("{graph} {loss:?} {settings:?} {}", examples.hash()));
+    hasher.update(format!("{graph} {} {settings:?} {}", objective.describe(), examples.hash()));
     for (_, tensor) in graph.params() {
         for value in tensor.data() {
             hasher.update(value.to_le_bytes());

@@ -7,8 +7,10 @@
 
 #![expect(clippy::needless_range_loop, reason = "constant ranges over arrays are unrolled into registers")]
 
-use super::buffer::Buffer;
+use super::packed::{lanes, panels};
 use pulp::{Arch, Simd, WithSimd};
+
+pub(super) use super::packed::Packed;
 
 /// Where the elements of a two-level sequence begin: `width` of them `step` apart, then the next line, `line` further.
 #[derive(Clone, Copy, Debug)]
@@ -36,54 +38,6 @@ impl Grid {
             }
             at
         })
-    }
-}
-
-/// Vectors in each panel of a matrix `n` wide: pairs, and one single or triple where they do not come out even.
-fn panels(n: usize, lanes: usize) -> impl Iterator<Item = usize> {
-    let mut left = n.div_ceil(lanes);
-    std::iter::from_fn(move || {
-        let take = if left == 3 { 3 } else { left.min(2) };
-        left -= take;
-        (take > 0).then_some(take)
-    })
-}
-
-struct Lanes;
-
-impl WithSimd for Lanes {
-    type Output = usize;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
-    }
-}
-
-/// A matrix `[k, n]` in panels of a few vectors: all rows of the first columns, then all rows of the next.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Packed {
-    data: Buffer,
-    k: usize,
-    n: usize,
-}
-
-impl Packed {
-    /// Takes over the elements that `at(row, column)` gives, padding the columns with zeros.
-    pub(super) fn fill(&mut self, k: usize, n: usize, at: impl Fn(usize, usize) -> f32) {
-        let lanes = Arch::new().dispatch(Lanes);
-        (self.k, self.n) = (k, n);
-        let mut data = self.data.grow(k * n.next_multiple_of(lanes)).iter_mut();
-        let mut first = 0;
-        for vectors in panels(n, lanes) {
-            let columns = first..first + vectors * lanes;
-            for row in 0..k {
-                for (column, to) in columns.clone().zip(&mut data) {
-                    *to = if column < n { at(row, column) } else { 0.0 };
-                }
-            }
-            first = columns.end;
-        }
     }
 }
 
@@ -283,7 +237,7 @@ pub(super) fn outer(product: Outer<'_>, c: &mut [f32]) {
     let Outer { lines, a, a_grid, b, b_grid, n, .. } = product;
     // Whole vectors are read, behind the last column too. Lines for which that would be behind the end of `b` are
     // multiplied in a copy with zeros behind it.
-    let reach = (b_grid.width - 1) * b_grid.step + n.next_multiple_of(arch.dispatch(Lanes));
+    let reach = (b_grid.width - 1) * b_grid.step + n.next_multiple_of(lanes());
     let safe = b.len().checked_sub(reach).map_or(0, |end| end.checked_div(b_grid.line).map_or(lines, |line| line + 1));
     let safe = safe.min(lines);
     arch.dispatch(OuterInto { product: Outer { lines: safe, ..product }, c });

@@ -100,6 +100,11 @@ pub(super) trait Layer: Send + Sync {
         false
     }
 
+    /// Shows the rows of a stored operand that [`Layer::param_grad`] adds to, if it [scatters](Layer::scatters).
+    fn touches(&self, operand: usize, x: Inputs<'_>, touch: &mut dyn FnMut(usize)) {
+        let _ = (operand, x, touch);
+    }
+
     /// Adds the gradient by a stored operand, summed over the items, to `dw`.
     fn param_grad(&self, operand: usize, at: Point<'_>, dw: &mut [f32], scratch: &mut Scratch) {
         let _ = (operand, at, dw, scratch);

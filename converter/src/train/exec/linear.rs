@@ -28,8 +28,8 @@ impl Layer for Linear {
             return;
         }
         let (input, output) = (self.input, self.output);
-        self.forward.fill(input, output, |row, column| values[column * input + row]);
-        self.backward.fill(output, input, |row, column| values[row * input + column]);
+        self.forward.fill_columns(input, output, values, input);
+        self.backward.fill_rows(output, input, values, input);
     }
 
     fn forward(&self, _: usize, x: Inputs<'_>, y: &mut [f32], _: &mut Scratch) {

@@ -44,7 +44,7 @@ impl MatMul {
             let dy = &dy[to..to + m * n];
             if operand == 0 {
                 let other = &other[right..right + k * n];
-                scratch.packed.fill(n, k, |row, column| other[column * n + row]);
+                scratch.packed.fill_columns(n, k, other, n);
                 let rows = Rows { count: m, from: dy, grid: Grid::row(n), taps: &[0], run: n, to: Grid::row(k) };
                 gather(rows, &scratch.packed, &[], &mut dx[left..left + m * k], Store::Add);
             } else {
@@ -77,7 +77,7 @@ impl Layer for MatMul {
             let y = &mut y[item * self.len..][..self.len];
             self.each(|[to, left, right]| {
                 let b = &b[right..right + k * columns];
-                scratch.packed.fill(k, columns, |row, column| b[row * columns + column]);
+                scratch.packed.fill_rows(k, columns, b, columns);
                 let rows = Rows {
                     count: m,
                     from: &a[left..left + m * k],

@@ -7,6 +7,7 @@
 mod buffer;
 mod conv;
 mod depthwise;
+mod dropout;
 mod eltwise;
 mod gemm;
 mod infer;
@@ -15,6 +16,7 @@ mod layout;
 mod linear;
 mod matmul;
 mod norm;
+mod packed;
 mod passes;
 mod pool;
 mod program;
@@ -32,8 +34,10 @@ mod trainable;
 #[cfg(test)]
 mod tests;
 
+pub use dropout::Dropout;
 pub use infer::Infer;
-pub use trainable::{Param, ParamKind, State, Trainable};
+pub(in crate::train) use threads::Threads;
+pub use trainable::{Param, ParamKind, Rows, State, Trainable};
 
 use crate::graph::ShapeError;
 

@@ -1,6 +1,7 @@
 //! What a training step does in which order: stages made of nodes, and the phases between barriers.
 
 use super::ExecError;
+use super::dropout::{self, Dropout};
 use super::gemm::Store;
 use super::layer::{Layer, Place};
 use super::norm::BatchNorm;
@@ -29,6 +30,8 @@ pub(super) struct Stage {
     pub(super) trains: bool,
     /// Whether its gradients are added up over the whole batch at the end, see [`Layer::scatters`].
     pub(super) scatters: bool,
+    /// Whether some of its output is dropped, see [`Schedule::dropout`].
+    pub(super) drops: bool,
     /// Whether the gradient of the output is needed and known.
     pub(super) reached: bool,
     /// Whether each operand gets a gradient, and how it meets what other stages put there.
@@ -66,6 +69,8 @@ pub(super) struct Schedule {
     pub(super) state: Vec<State>,
     pub(super) stages: Vec<Stage>,
     pub(super) phases: Vec<Phase>,
+    /// What the step at hand drops.
+    pub(super) dropout: Option<Dropout>,
     /// Where the values are, by value.
     pub(super) places: Vec<Place>,
     /// Where their gradients are.
@@ -84,6 +89,7 @@ impl Schedule {
             state: Vec::new(),
             stages: Vec::new(),
             phases: Vec::new(),
+            dropout: None,
             grad_places: places.clone(),
             places,
         };
@@ -94,7 +100,9 @@ impl Schedule {
         schedule.fuse(graph);
         schedule.cut(texts.is_some());
         schedule.localize(graph);
+        let drops = dropout::places(graph);
         for stage in &mut schedule.stages {
+            stage.drops = drops.contains(&stage.output);
             let stored = |id: &ValueId| graph.param(*id).is_some();
             let place = |id: &ValueId| (!stored(id)).then(|| schedule.places[id.0 as usize]);
             stage.from = stage.inputs.iter().map(place).collect();
@@ -150,7 +158,8 @@ impl Schedule {
         };
         let (from, grads) = (Vec::new(), Vec::new());
         let scatters = matches!(&work, Work::Layer(layer) if layer.scatters());
-        Stage { work, inputs, from, output: step.output, params, trains: false, scatters, reached: false, grads }
+        let (output, drops) = (step.output, false);
+        Stage { work, inputs, from, output, params, trains: false, scatters, drops, reached: false, grads }
     }
 
     /// The index of a parameter, which several nodes may share.
@@ -160,7 +169,7 @@ impl Schedule {
         }
         let value = graph.param(id).map(|tensor| tensor.data().to_vec()).unwrap_or_default();
         let (name, grad) = (graph.value(id).name.clone(), vec![0.0; value.len()]);
-        self.params.push(Param { id, name, value, grad, kind, trainable: true });
+        self.params.push(Param { id, name, value, grad, kind, trainable: true, rows: None });
         self.params.len() - 1
     }
 

@@ -4,7 +4,7 @@ use super::buffer::Buffer;
 use super::layer::{Inputs, Layer, Place, Point, Scratch};
 use super::norm::Sums;
 use super::schedule::{Norm, Phase, Schedule, Stage, Work};
-use super::tokens::Items;
+use super::tokens::{Items, Unit};
 
 /// Some items of the batch, with their values and gradients.
 #[derive(Default)]
@@ -13,6 +13,8 @@ pub(super) struct Shard {
     pub(super) first: usize,
     /// Number of items.
     pub(super) n: usize,
+    /// Tokens of the batch before those of its first item.
+    pub(super) before: usize,
     /// Where the tokens of each item begin and those of the last end, see [`Items::tokens`].
     pub(super) tokens: Vec<usize>,
     /// Buffers by value.
@@ -65,7 +67,7 @@ impl Shard {
         let tokens = std::mem::take(&mut self.tokens);
         for block in Shard::blocks(self.n, &tokens, phase) {
             for stage in &schedule.stages[phase.begin..phase.end] {
-                self.run(stage, schedule.place(stage), block);
+                self.run(schedule, stage, block);
             }
             if let Some((norm, stage)) = norm {
                 norm.pass.count(block.n, inputs(&self.values, stage, block).get(0), &mut self.sums);
@@ -75,7 +77,8 @@ impl Shard {
     }
 
     /// Computes a stage's output.
-    fn run(&mut self, stage: &Stage, place: Place, block: Items<'_>) {
+    fn run(&mut self, schedule: &Schedule, stage: &Stage, block: Items<'_>) {
+        let place = schedule.place(stage);
         let mut out = std::mem::take(&mut self.values[place.slot]);
         let y = block.of_mut(&mut out, place);
         let x = inputs(&self.values, stage, block);
@@ -83,7 +86,17 @@ impl Shard {
             Work::Layer(layer) => layer.forward(block.count(place.unit).1, x, y, &mut self.scratch),
             Work::Norm(norm) => norm.pass.apply(x.get(0), x.get(1), y),
         }
+        self.drop_some(schedule, stage, block, y);
         self.values[place.slot] = out;
+    }
+
+    /// Drops some values of a stage's output for the items at hand, or of the gradient by it, if the stage does so.
+    fn drop_some(&self, schedule: &Schedule, stage: &Stage, block: Items<'_>, values: &mut [f32]) {
+        if let Some(dropout) = schedule.dropout.filter(|_| stage.drops) {
+            let place = schedule.place(stage);
+            let before = if place.unit == Unit::Token { self.before } else { self.first };
+            dropout.apply(stage, place, before + block.count(place.unit).0, values);
+        }
     }
 
     /// Runs a phase backward and counts for the normalization that begins it.
@@ -103,7 +116,7 @@ impl Shard {
                 self.norm_backward(norm, stage, schedule, block);
             }
             if let Some((_, stage)) = before.filter(|(_, stage)| schedule.place(stage).local) {
-                self.run(stage, schedule.place(stage), block);
+                self.run(schedule, stage, block);
             }
             for stage in stages.iter().rev().filter(|stage| stage.reached) {
                 match &stage.work {
@@ -144,7 +157,8 @@ impl Shard {
 
     fn layer_backward(&mut self, layer: &dyn Layer, stage: &Stage, schedule: &Schedule, block: Items<'_>) {
         let (place, grad_place) = (schedule.place(stage), schedule.grad_place(stage.output));
-        let gradient = std::mem::take(&mut self.grads[grad_place.slot]);
+        let mut gradient = std::mem::take(&mut self.grads[grad_place.slot]);
+        self.drop_some(schedule, stage, block, block.of_mut(&mut gradient, grad_place));
         let at = Point {
             n: block.count(place.unit).1,
             x: inputs(&self.values, stage, block),
@@ -182,6 +196,14 @@ impl Shard {
         };
         for (operand, _) in stage.params.iter().enumerate().filter(|(_, own)| **own == Some(param)) {
             layer.param_grad(operand, at, grad, &mut Scratch::default());
+        }
+    }
+
+    /// Marks the rows that [`Shard::scatter`] adds to.
+    pub(super) fn touches(&self, stage: &Stage, param: usize, touched: &mut [bool]) {
+        let Work::Layer(layer) = &stage.work else { return };
+        for (operand, _) in stage.params.iter().enumerate().filter(|(_, own)| **own == Some(param)) {
+            layer.touches(operand, inputs(&self.values, stage, self.items()), &mut |row| touched[row] = true);
         }
     }
 }

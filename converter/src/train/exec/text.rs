@@ -52,6 +52,13 @@ impl Layer for Embedding {
         true
     }
 
+    fn touches(&self, operand: usize, x: Inputs<'_>, touch: &mut dyn FnMut(usize)) {
+        let ids = x.get(0);
+        for text in x.items.texts() {
+            text.enumerate().for_each(|(place, token)| touch(if operand == 1 { ids[token] as usize } else { place }));
+        }
+    }
+
     fn param_grad(&self, operand: usize, at: Point<'_>, dw: &mut [f32], _: &mut Scratch) {
         let ids = at.x.get(0);
         for text in at.x.items.texts() {
@@ -145,8 +152,7 @@ impl Attention {
     /// `out [tokens, tokens] = a b^T` of one head.
     fn against(&self, head: Head, a: &[f32], b: &[f32], out: &mut [f32], packed: &mut Packed) {
         let Head { at, tokens } = head;
-        let b = &b[at..];
-        packed.fill(self.depth, tokens, |channel, token| b[token * self.width + channel]);
+        packed.fill_columns(self.depth, tokens, &b[at..], self.width);
         let (grid, to) = (Grid::row(self.width), Grid::row(tokens));
         let rows = Rows { count: tokens, from: &a[at..], grid, taps: &[0], run: self.depth, to };
         gather(rows, packed, &[], out, Store::Set);
@@ -155,8 +161,7 @@ impl Attention {
     /// `out = p b` of one head, put or added.
     fn mix(&self, head: Head, p: &[f32], b: &[f32], out: &mut [f32], store: Store, packed: &mut Packed) {
         let Head { at, tokens } = head;
-        let b = &b[at..];
-        packed.fill(tokens, self.depth, |token, channel| b[token * self.width + channel]);
+        packed.fill_rows(tokens, self.depth, &b[at..], self.width);
         let (grid, to) = (Grid::row(tokens), Grid::row(self.width));
         gather(Rows { count: tokens, from: p, grid, taps: &[0], run: tokens, to }, packed, &[], &mut out[at..], store);
     }

@@ -4,10 +4,10 @@ use super::ExecError;
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 
 /// Runs jobs on its own threads.
-pub(super) struct Threads(Option<rayon::ThreadPool>);
+pub(in crate::train) struct Threads(Option<rayon::ThreadPool>);
 
 impl Threads {
-    pub(super) fn new(count: usize) -> Result<Self, ExecError> {
+    pub(in crate::train) fn new(count: usize) -> Result<Self, ExecError> {
         if count <= 1 {
             return Ok(Threads(None));
         }
@@ -21,7 +21,7 @@ impl Threads {
     }
 
     /// Calls `job` once for each item.
-    pub(super) fn each<T: Send>(&self, items: &mut [T], job: impl Fn(&mut T) + Sync) {
+    pub(in crate::train) fn each<T: Send>(&self, items: &mut [T], job: impl Fn(&mut T) + Sync) {
         match &self.0 {
             Some(pool) => pool.install(|| items.par_iter_mut().for_each(&job)),
             None => items.iter_mut().for_each(job),

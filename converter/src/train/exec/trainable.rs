@@ -7,6 +7,7 @@
 
 use super::ExecError;
 use super::buffer::Buffer;
+use super::dropout::Dropout;
 use super::gemm::Store;
 use super::layer::Place;
 use super::norm::Sums;
@@ -56,6 +57,17 @@ pub struct Param {
     pub kind: ParamKind,
     /// Whether steps compute its gradient.
     pub trainable: bool,
+    /// Of a table that is only looked up, the rows that the last step looked up; elsewhere its gradient is zero.
+    pub rows: Option<Rows>,
+}
+
+/// Some rows of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Values in a row.
+    pub width: usize,
+    /// Their numbers, ascending.
+    pub numbers: Vec<u32>,
 }
 
 /// Running statistics of a normalization, which are not trained but belong to a checkpoint.
@@ -77,6 +89,8 @@ pub struct Trainable {
     schedule: Schedule,
     /// Whether the gradient of each parameter is only scattered, see [`Stage::scatters`].
     scattered: Vec<bool>,
+    /// Whether the gradient of each parameter may be something else than zeros.
+    moved: Vec<bool>,
     shards: Vec<Shard>,
     /// By output.
     outputs: Vec<Vec<f32>>,
@@ -100,11 +114,15 @@ impl Trainable {
         }
         let graph = graph.with_batch(1)?;
         let texts = Texts::of(&graph)?;
-        let schedule = match &texts {
+        let mut schedule = match &texts {
             Some(texts) => Schedule::new(&texts.of_one_token(&graph)?, Some(texts))?,
             None => Schedule::new(&graph, None)?,
         };
         let scattered = scattered(&schedule);
+        for (param, _) in schedule.params.iter_mut().zip(&scattered).filter(|(_, scattered)| **scattered) {
+            let width = graph.shape(param.id).last().copied().unwrap_or(1);
+            param.rows = Some(Rows { width, numbers: Vec::new() });
+        }
         let summed = schedule.params.iter().zip(&scattered).filter(|(_, scattered)| !**scattered);
         let many = summed.map(|(param, _)| param.value.len()).sum::<usize>() > MANY_PARAMS;
         let shards = if texts.is_some() && many { FEW_SHARDS } else { SHARDS };
@@ -113,11 +131,22 @@ impl Trainable {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             outputs: vec![Vec::new(); graph.outputs.len()],
             output_grads: vec![Vec::new(); graph.outputs.len()],
+            moved: vec![false; schedule.params.len()],
             schedule,
             scattered,
             texts,
             graph,
         })
+    }
+
+    /// Drops values in the steps that follow, or none. A network without places for it, such as one for images, is as without.
+    pub fn set_dropout(&mut self, dropout: Option<Dropout>) {
+        self.schedule.dropout = dropout.filter(|dropout| dropout.share > 0.0);
+    }
+
+    /// Whether the network has values that [`Trainable::set_dropout`] drops from.
+    pub fn can_drop(&self) -> bool {
+        self.schedule.stages.iter().any(|stage| stage.drops)
     }
 
     /// The parameters, in the order of the nodes that read them.
@@ -128,6 +157,11 @@ impl Trainable {
     /// The parameters, to be changed by an optimizer. Their sizes must stay.
     pub fn params_mut(&mut self) -> &mut [Param] {
         &mut self.schedule.params
+    }
+
+    /// The parameters as [`Trainable::params_mut`], with the threads to change them on.
+    pub(in crate::train) fn params_and_threads(&mut self) -> (&mut [Param], &Threads) {
+        (&mut self.schedule.params, &self.threads)
     }
 
     /// Running statistics of normalizations.
@@ -201,12 +235,18 @@ impl Trainable {
 
     /// Cuts the batch, makes the buffers large enough, and tells the layers their weights.
     fn begin(&mut self, batch: usize, lengths: &[usize]) {
-        let size = batch.div_ceil(self.shards.len());
         let depends = self.plan_grads();
         let input = self.graph.inputs[0];
+        let (count, begins) = (self.shards.len(), offsets(lengths));
+        // Shards of texts have about as many tokens each.
+        let first = |shard: usize| match begins.last() {
+            Some(&tokens) if tokens > 0 => begins[..batch].partition_point(|begin| begin * count < shard * tokens),
+            _ => (shard * batch.div_ceil(count)).min(batch),
+        };
         for (index, shard) in self.shards.iter_mut().enumerate() {
-            shard.first = (index * size).min(batch);
-            shard.n = size.min(batch - shard.first);
+            shard.first = first(index);
+            shard.n = first(index + 1) - shard.first;
+            shard.before = begins.get(shard.first).copied().unwrap_or(0);
             shard.tokens = lengths.get(shard.first..shard.first + shard.n).map(offsets).unwrap_or_default();
         }
         let (schedule, scattered) = (&self.schedule, &self.scattered);
@@ -345,23 +385,37 @@ impl Trainable {
 
     /// Sums the shards' gradients in their order.
     fn collect(&mut self) {
-        let shards = &self.shards;
         let mut params = std::mem::take(&mut self.schedule.params);
+        let (first, shards) = self.shards.split_at_mut(1);
+        let mut sums = std::mem::take(&mut first[0].param_grads);
         let schedule = &self.schedule;
         let scatters: Vec<&Stage> = schedule.stages.iter().filter(|stage| stage.scatters && stage.reached).collect();
-        let mut jobs: Vec<(usize, &mut Param)> = params.iter_mut().enumerate().collect();
-        self.threads.each(&mut jobs, |(index, param)| {
-            param.grad.clear();
-            param.grad.resize(param.value.len(), 0.0);
-            for shard in shards {
-                param.grad.iter_mut().zip(&shard.param_grads[*index]).for_each(|(sum, grad)| *sum += grad);
-            }
-            if param.trainable {
-                for (stage, shard) in scatters.iter().flat_map(|stage| shards.iter().map(move |shard| (stage, shard))) {
-                    shard.scatter(schedule, stage, *index, &mut param.grad);
+        let mut jobs: Vec<_> = params.iter_mut().zip(&mut sums).zip(&mut self.moved).enumerate().collect();
+        let all = || first.iter().chain(shards.iter());
+        self.threads.each(&mut jobs, |(index, ((param, sum), moved))| {
+            if !sum.is_empty() {
+                std::mem::swap(&mut param.grad, *sum);
+                for shard in shards.iter() {
+                    param.grad.iter_mut().zip(&shard.param_grads[*index]).for_each(|(sum, grad)| *sum += grad);
                 }
+            } else if let Some(Rows { width, numbers }) = &mut param.rows {
+                numbers.drain(..).for_each(|row| param.grad[row as usize * *width..][..*width].fill(0.0));
+            } else if **moved {
+                param.grad.fill(0.0);
+            }
+            **moved = param.trainable;
+            if !param.trainable {
+                return;
+            }
+            let parts = || scatters.iter().flat_map(|stage| all().map(move |shard| (stage, shard)));
+            parts().for_each(|(stage, shard)| shard.scatter(schedule, stage, *index, &mut param.grad));
+            if let Some(Rows { width, numbers }) = &mut param.rows {
+                let mut touched = vec![false; param.value.len() / (*width).max(1)];
+                parts().for_each(|(stage, shard)| shard.touches(stage, *index, &mut touched));
+                numbers.extend((0..).zip(&touched).filter(|(_, touched)| **touched).map(|(row, _)| row));
             }
         });
+        self.shards[0].param_grads = sums;
         self.schedule.params = params;
     }
 }

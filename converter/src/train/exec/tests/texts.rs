@@ -3,7 +3,7 @@
 use super::*;
 use crate::graph::{Pick, Unary};
 use crate::ops::embed::lengths;
-use crate::train::exec::ExecError;
+use crate::train::exec::{Dropout, ExecError};
 
 const VOCABULARY: usize = 13;
 
@@ -252,4 +252,66 @@ fn operators_that_would_see_padding_are_told() {
     graph.outputs = vec![y];
     let error = Infer::new(&graph, 1).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("needs an Embedding"), "{error}");
+}
+
+#[test]
+fn what_is_dropped_follows_from_seed_and_step_and_has_its_gradient() {
+    let (graph, lengths) = (encoder(9, 16), [9, 1, 4, 7, 3, 9, 2, 2, 6, 5, 8]);
+    let ids = texts(9, &lengths);
+    let of = |threads: usize, dropout: Option<Dropout>| {
+        let mut training = Trainable::new(&graph, threads).unwrap();
+        training.set_dropout(dropout);
+        let loss = training.step(ids.data(), lengths.len(), weigh).unwrap();
+        (training, loss)
+    };
+    let dropout = Dropout { share: 0.2, seed: 1, step: 5 };
+    let (mut training, loss) = of(1, Some(dropout));
+    assert_eq!(of(2, Some(dropout)).1, loss);
+    for other in [None, Some(Dropout { step: 6, ..dropout }), Some(Dropout { seed: 2, ..dropout })] {
+        assert_ne!(of(1, other).1, loss, "{other:?}");
+    }
+    assert_eq!(of(1, Some(Dropout { share: 0.0, ..dropout })).1, of(1, None).1);
+    for index in 0..training.params().len() {
+        let (value, gradient) = (training.params()[index].value.clone(), training.params()[index].grad.clone());
+        let direction = noise(value.len(), 9);
+        let mut moved = |by: f32| {
+            training.params_mut()[index].value = value.iter().zip(&direction).map(|(v, d)| v + by * d).collect();
+            let loss = training.step(ids.data(), lengths.len(), weigh).unwrap();
+            training.params_mut()[index].value = value.clone();
+            loss
+        };
+        let slope = (moved(1e-3) - moved(-1e-3)) / 2e-3;
+        moved(0.0);
+        let product: f64 = gradient.iter().zip(&direction).map(|(g, d)| f64::from(*g) * f64::from(*d)).sum();
+        let norm: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        let name = &training.params()[index].name;
+        assert!(
+            (slope - product).abs() < 1e-2 * norm * (value.len() as f64).sqrt() + 2e-2,
+            "{name}: {slope}, {product}"
+        );
+    }
+}
+
+#[test]
+fn tables_say_which_rows_were_looked_up() {
+    let (graph, ids) = (encoder(5, 8), texts(5, &[5, 2, 4]));
+    let mut training = Trainable::new(&graph, 1).unwrap();
+    training.step(texts(5, &[5, 5, 5, 5, 5, 5, 5]).data(), 7, weigh).unwrap();
+    training.step(ids.data(), 3, weigh).unwrap();
+    let mut expected: Vec<u32> = ids.data().iter().filter(|id| **id >= 0.0).map(|id| *id as u32).collect();
+    expected.sort_unstable();
+    expected.dedup();
+    let fresh = {
+        let mut training = Trainable::new(&graph, 1).unwrap();
+        training.step(ids.data(), 3, weigh).unwrap();
+        training
+    };
+    for (param, fresh) in training.params().iter().zip(fresh.params()) {
+        assert_eq!(param.grad, fresh.grad, "{}: nothing of a former step is left", param.name);
+        match param.name.as_str() {
+            "words" => assert_eq!(param.rows.as_ref().unwrap().numbers, expected),
+            "positions" => assert_eq!(param.rows.as_ref().unwrap().numbers, [0, 1, 2, 3, 4]),
+            _ => assert_eq!(param.rows, None),
+        }
+    }
 }
