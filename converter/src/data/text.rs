@@ -1,9 +1,11 @@
 //! Labelled texts: files of one line (TSV, CSV) or one JSON object a text, and what a tokenizer makes of them.
 
+mod augment;
 mod intents;
 mod rows;
 mod tokens;
 
+pub use augment::TextAugment;
 pub use intents::generate;
 pub use tokens::{Encode, Tokenized};
 

@@ -29,6 +29,12 @@ impl Labels {
     pub fn get(&self, view: usize, image: usize) -> &[f32] {
         &self.logits[(view * self.images + image) * self.classes..][..self.classes]
     }
+
+    /// The logits for a view of all images, one row after another.
+    pub fn view(&self, view: usize) -> &[f32] {
+        let len = self.images * self.classes;
+        &self.logits[view * len..][..len]
+    }
 }
 
 /// One file: a view of `count` images from `first`.

@@ -15,7 +15,7 @@ pub use examples::Labelled;
 pub use label::label;
 pub use labels::Labels;
 pub use settings::{DistillSettings, Ensemble, LabelSettings, Precision};
-pub use texts::{Taught, label_texts, teach_texts};
+pub use texts::{Taught, label_texts, label_views, teach_texts, teach_views};
 
 use crate::data::{self, Dataset, Normalize};
 use crate::graph::Graph;
