@@ -10,7 +10,7 @@ use limbeck_runtime::Isa;
 use limbeck_targets::{Device, Target, ticks_per_instruction};
 
 fn main() -> io::Result<()> {
-    for file in ["build.rs", "model.rs"] {
+    for file in ["build.rs", "model"] {
         println!("cargo:rerun-if-changed={file}");
     }
     let (target, device) = board()?;
@@ -39,17 +39,22 @@ fn board() -> io::Result<(&'static Target, &'static Device)> {
     Ok((target, device))
 }
 
-/// The model that the variable `LIMBECK_MODEL` names, else one that is made here.
+/// The model that the variable `LIMBECK_MODEL` names, a file or one that is made here.
 fn model_file(target: &Target, out: &Path) -> io::Result<PathBuf> {
     println!("cargo:rerun-if-env-changed=LIMBECK_MODEL");
-    if let Some(path) = env::var_os("LIMBECK_MODEL").map(PathBuf::from) {
+    let named = env::var_os("LIMBECK_MODEL");
+    let built_in = model::MODELS.iter().find(|(name, _)| named.as_ref().is_none_or(|named| named == name));
+    let Some((_, build)) = built_in else {
+        let path = PathBuf::from(named.unwrap_or_default());
         println!("cargo:rerun-if-changed={}", path.display());
-        return Ok(path);
-    }
+        let names = model::MODELS.map(|(name, _)| name).join(", ");
+        let unknown = || io::Error::other(format!("{} is neither a file nor one of {names}", path.display()));
+        return path.is_file().then_some(path.clone()).ok_or_else(unknown);
+    };
     let isa =
         Isa::by_name(target.isa()).ok_or_else(|| io::Error::other(format!("no table is called {}", target.isa())))?;
     let path = out.join("model.lmb");
-    fs::write(&path, &*model::build(isa).map_err(io::Error::other)?)?;
+    fs::write(&path, &*build(isa).map_err(|error| io::Error::other(error.to_string()))?)?;
     Ok(path)
 }
 
@@ -61,7 +66,16 @@ fn memory_map(device: &Device) -> String {
             let _ = writeln!(map, "  {name} : ORIGIN = {:#010x}, LENGTH = {:#x}", region.origin, region.length);
         }
     }
-    map + "}\n"
+    map.push_str("}\n");
+    if let Some(region) = device.flash.get(1) {
+        // Code stays in the first region, which may be small and fast.
+        let _ = writeln!(
+            map,
+            "SECTIONS {{ .constants : ALIGN(16) {{ *(.rodata .rodata.*) }} > {} }} INSERT AFTER .text;",
+            region.name.to_uppercase()
+        );
+    }
+    map
 }
 
 fn constants(target: &Target, device: &Device) -> String {

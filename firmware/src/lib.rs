@@ -9,6 +9,7 @@ pub mod counter;
 mod fault;
 pub mod host;
 pub mod images;
+pub mod lines;
 pub mod stack;
 
 #[cfg(feature = "rtt")]

@@ -44,15 +44,15 @@ pub struct Device {
     pub cpu: String,
     /// Core clock in Hz.
     pub clock_hz: u32,
-    /// Flash; the first region holds program and model.
+    /// Flash; the first region holds the program, the second the model if there is one.
     pub flash: Vec<Region>,
     /// RAM; the first region holds arena, statics and stack.
     pub ram: Vec<Region>,
     /// Stack that is set aside, in bytes.
     pub stack_bytes: u32,
-    /// Flash that the firmware takes without any model, in bytes.
+    /// Flash that the firmware takes without any model, in bytes; with the tokenizer, which programs for images leave out.
     pub firmware_flash_bytes: u32,
-    /// Static RAM that the firmware takes without any arena, in bytes.
+    /// Static RAM that the firmware takes without any arena, in bytes; with the buffers for a text and its tokens.
     pub firmware_ram_bytes: u32,
     /// Mean clock cycles per executed instruction.
     pub cycles_per_instruction: f64,
@@ -113,9 +113,14 @@ impl Target {
 }
 
 impl Device {
+    /// Where constants lie, and so the model: the second region of flash, or the only one.
+    pub fn constants(&self) -> Option<&Region> {
+        self.flash.get(1).or(self.flash.first())
+    }
+
     /// Flash left for a model file, in bytes.
     pub fn model_flash_bytes(&self) -> u32 {
-        self.flash.first().map_or(0, |r| r.length).saturating_sub(self.firmware_flash_bytes)
+        self.constants().map_or(0, |r| r.length).saturating_sub(self.firmware_flash_bytes)
     }
 
     /// RAM left for an arena, in bytes.
@@ -163,6 +168,9 @@ mod tests {
         let device = Target::find("stm32f446re-nucleo").ok().and_then(|t| t.device.as_ref()).expect("a board");
         assert_eq!(device.model_flash_bytes(), 512 * 1024 - device.firmware_flash_bytes);
         assert_eq!(device.arena_bytes(), 128 * 1024 - device.firmware_ram_bytes - device.stack_bytes);
+        let device = Target::find("qemu-m55").ok().and_then(|t| t.device.as_ref()).expect("a board");
+        assert_eq!(device.constants().map(|region| region.name.as_str()), Some("qspi"));
+        assert_eq!(device.model_flash_bytes(), 8 * 1024 * 1024 - device.firmware_flash_bytes);
     }
 
     #[test]

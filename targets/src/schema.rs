@@ -21,7 +21,8 @@ pub(crate) struct CoreFile {
     pub(crate) cost: BTreeMap<String, OpCost>,
 }
 
-/// `chips/NAME.toml`: a core with memory. The first region of each list is the one that the linker uses.
+/// `chips/NAME.toml`: a core with memory. The first region of each list is the one that the linker uses; where there is a second
+/// one of flash, constants lie there, the model among them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChipFile {

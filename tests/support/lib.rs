@@ -3,6 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
 /// The folder that `LIMBECK_DATA` names; `None`, said aloud, if it names none: such a test is skipped.
 pub fn data_folder() -> Option<PathBuf> {
     let folder = std::env::var_os("LIMBECK_DATA").map(PathBuf::from).filter(|folder| folder.is_dir());
@@ -17,4 +22,5 @@ pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
+pub mod board;
 pub mod network;

@@ -35,7 +35,7 @@ enum Task {
     /// Build firmware, or build it and run it in an emulator.
     #[command(subcommand)]
     Fw(firmware::Task),
-    /// Run a model on images on an emulated board.
+    /// Run a model on images or texts on an emulated board.
     Emu(emu::Args),
     /// Measure, and keep the numbers.
     #[command(subcommand)]

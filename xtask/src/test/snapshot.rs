@@ -4,7 +4,7 @@
 //! `exit N` says how the program must end; without one it must end well.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Report;
 use crate::firmware::{Board, Image, LIMIT, ended};
@@ -14,11 +14,11 @@ use crate::{Result, root, target_dir};
 /// Every program of the board that has an expected output: `NAME.out` for all boards, or `NAME.BOARD.out` for one.
 pub(crate) fn run(board: Board, report: &mut Report) {
     let name = &board.target.name;
-    let images = match board.build(None) {
-        Ok(images) => images,
+    let programs = match board.build(None) {
+        Ok(programs) => programs,
         Err(error) => return report.step(&format!("firmware for {name}"), || Err(error)),
     };
-    for image in images {
+    for image in programs {
         if image.program == "classify" {
             // Its digests were computed on the host, by whatever kernels that has.
             report.step(&format!("the model's own tests on {name}"), || {
@@ -28,21 +28,31 @@ pub(crate) fn run(board: Board, report: &mut Report) {
         }
         if let Some(expected) = expected(&image.program, name) {
             report.step(&format!("{} on {name}", image.program), || {
-                compare(board, &image, &fs::read_to_string(expected)?)
+                let args = if image.program == "classify" { vec![images()?] } else { Vec::new() };
+                compare(board, &image, &args, &fs::read_to_string(expected)?)
             });
         }
+    }
+    if let Some(expected) = expected("classify.texts", name) {
+        report.step(&format!("classify of texts on {name}"), || {
+            let image = board.image("classify", Some(Path::new("random-bert")))?;
+            let done = board.emulate::<&str>(&image, &[], LIMIT)?;
+            if !done.success() {
+                return Err(tail(&String::from_utf8_lossy(&done.stderr), 5).into());
+            }
+            compare(board, &image, &[texts()?], &fs::read_to_string(expected)?)
+        });
     }
 }
 
 fn expected(program: &str, board: &str) -> Option<PathBuf> {
     let names = [format!("{program}.{board}.out"), format!("{program}.out")];
-    let folders = ["firmware/qemu", "firmware/src/bin"];
+    let folders = ["firmware/qemu", "firmware/src/bin", "firmware/src/bin/classify"];
     names.iter().flat_map(|n| folders.map(|f| root().join(f).join(n))).find(|p| p.is_file())
 }
 
-fn compare(board: Board, image: &Image, expected: &str) -> Result {
-    let args = if image.program == "classify" { vec![images()?] } else { Vec::new() };
-    let done = board.emulate(image, &args, LIMIT)?;
+fn compare(board: Board, image: &Image, args: &[String], expected: &str) -> Result {
+    let done = board.emulate(image, args, LIMIT)?;
     let actual = String::from_utf8_lossy(&done.stderr);
     let (expected, code) = match expected.trim_end().rsplit_once("\nexit ") {
         Some((expected, code)) => (expected, code.parse()?),
@@ -85,7 +95,24 @@ fn images() -> Result<String> {
     bytes.extend(IMAGE.to_le_bytes());
     let waves = |i: u32| (((i * i) >> 6) ^ (i * 5)) as u8;
     bytes.extend((0..IMAGE).map(|_| 16).chain((0..IMAGE).map(|_| 240)).chain((0..IMAGE).map(waves)));
-    let path = target_dir().join("firmware/images.bin");
+    input("images.bin", &bytes)
+}
+
+/// A file of lines that are texts, and lines that are none: too many tokens, nothing, not UTF-8, too long, without an end.
+fn texts() -> Result<String> {
+    let mut bytes = Vec::new();
+    bytes.extend("It's a good film, and I'd see it again!\r\n".bytes());
+    bytes.extend("Ça, c'est déjà-vu: 東京 [MASK] £12.50\n".bytes());
+    bytes.extend("no more words ".repeat(40).bytes());
+    bytes.extend(b"\n\n \t\nbroken \xc3( here\n");
+    bytes.extend("x".repeat(1025).bytes());
+    bytes.extend(b"\nthe end");
+    input("texts.txt", &bytes)
+}
+
+/// Writes a file for a program in the emulator; its name.
+fn input(name: &str, bytes: &[u8]) -> Result<String> {
+    let path = target_dir().join("firmware").join(name);
     fs::write(&path, bytes)?;
     Ok(path.to_str().ok_or("the target folder's name is not UTF-8")?.to_owned())
 }

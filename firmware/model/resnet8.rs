@@ -1,13 +1,13 @@
-//! The model that `classify` holds if it is given none: ResNet-8 as in MLPerf Tiny, with seeded random weights.
+//! ResNet-8 as in MLPerf Tiny, with seeded random weights.
 //!
 //! It classifies nothing, but it has the shapes, the arena and the work of the real one, and self-tests whose digests the
 //! scalar kernels computed on the host.
 
 use limbeck_runtime::format::Certificate;
-use limbeck_runtime::format::emit::{self, EmitError, File, PortSpec, SelfTestSpec, Step, TestInput};
+use limbeck_runtime::format::emit::{self, File, PortSpec, Step};
 use limbeck_runtime::ops::{Add, AvgPool, Conv2d, Linear, MaxPool, Op, Window};
 use limbeck_runtime::quant::{Channels, Output};
-use limbeck_runtime::{AlignedBytes, Isa, Layout, Model, Rng, Session, Shape, Tensor};
+use limbeck_runtime::{Isa, Layout, Rng, Shape, Tensor};
 
 /// Where the tensors lie: two halves of 16 KiB, each cut up again as the images shrink; working memory follows.
 const TENSORS: [(usize, [usize; 3]); 12] = [
@@ -83,7 +83,7 @@ impl Layer {
 }
 
 /// The model file for kernels of `isa`.
-pub(crate) fn build(isa: Isa) -> Result<AlignedBytes, EmitError> {
+pub(super) fn build(isa: Isa) -> super::Built {
     let layout = isa.layout();
     let mut rng = Rng::new(8);
     let tensors = TENSORS.map(|(offset, [h, w, c])| Tensor::new(offset, Shape::new(h, w, c)));
@@ -141,22 +141,7 @@ pub(crate) fn build(isa: Isa) -> Result<AlignedBytes, EmitError> {
         certificate: Certificate::default(),
         self_tests: &[],
     };
-    let tests = self_tests(&emit::to_bytes(&file)?)?;
+    let tests = super::self_tests(&emit::to_bytes(&file)?)?;
     file.self_tests = &tests;
-    emit::to_bytes(&file)
-}
-
-fn self_tests(bytes: &[u8]) -> Result<[SelfTestSpec<'static>; 3], EmitError> {
-    let model = Model::parse(bytes)?;
-    Ok([1, 2, 3].map(|seed| {
-        let mut arena = AlignedBytes::zeroed(model.arena_bytes());
-        let kernels = limbeck_runtime::Kernels::best::<limbeck_runtime::ops::AllOps>(model.layout());
-        let digest = Session::with_kernels(&model, &mut arena, kernels).map_or(0, |mut session| {
-            let mut rng = Rng::new(seed);
-            session.input_mut(0).fill_with(|| rng.byte());
-            session.run();
-            session.digest()
-        });
-        SelfTestSpec { digest, input: TestInput::Seed(seed) }
-    }))
+    Ok(emit::to_bytes(&file)?)
 }
