@@ -1,6 +1,7 @@
 //! The list of kernel tables and what a planner must know of each, as plain data on every host.
 
 use super::band::Band;
+use super::head::Head;
 use super::{Kernels, Layout};
 use crate::ops::{Attention, Conv2d, Depthwise, Linear, OpSet};
 
@@ -38,18 +39,19 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A band of one byte for each value.
+    /// A band of one byte for each value; heads of attention with keys of one.
     const BYTE_BANDS: Scratch = Scratch {
         conv2d: |op| Band::of_conv2d(op).bytes(1),
         depthwise: |op| Band::of_depthwise(op).bytes(1),
         linear: |op| Band::of_conv2d(&op.as_conv2d()).bytes(1),
-        ..super::scalar::SCRATCH
+        attention: |op| Head::of(op, 1).bytes(op),
     };
 
-    /// A band of two bytes for each value that is summed over channels.
+    /// A band of two bytes for each value that is summed over channels; heads with keys of two.
     const WORD_BANDS: Scratch = Scratch {
         conv2d: |op| Band::of_conv2d(op).bytes(2),
         linear: |op| Band::of_conv2d(&op.as_conv2d()).bytes(2),
+        attention: |op| Head::of(op, 2).bytes(op),
         ..Scratch::BYTE_BANDS
     };
 }

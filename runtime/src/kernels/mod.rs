@@ -25,6 +25,7 @@ pub(crate) mod cast;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod cortex_m;
+mod head;
 mod isa;
 mod layout;
 pub mod scalar;

@@ -1,4 +1,4 @@
-//! Images of several bands, which the contract suite has no room for: equal to scalar all the same.
+//! Images of several bands and long texts, which the contract suite has no room for: equal to scalar all the same.
 
 use std::vec::Vec;
 
@@ -6,9 +6,9 @@ use super::{avx2, avx512_vnni};
 use crate::kernels::band::Band;
 use crate::kernels::contract::Rng;
 use crate::kernels::{Kernels, Layout, scalar};
-use crate::ops::{Add, Conv2d, Depthwise, Window};
+use crate::ops::{Add, Attention, Conv2d, Depthwise, LayerNorm, Linear, Window};
 use crate::quant::{Channels, Output};
-use crate::tensor::Shape;
+use crate::tensor::{Shape, Values, ValuesMut};
 
 /// Tables of this CPU, weakest first; there may be none.
 fn tables() -> Vec<Kernels> {
@@ -120,6 +120,81 @@ fn depthwise_convolutions_in_several_bands_equal_scalar() {
             |table, y| {
                 let scratch = (table.isa.scratch().depthwise)(&op);
                 (table.depthwise)(&op, &x, y, &mut std::vec![0x5a; scratch]);
+            },
+        );
+    }
+}
+
+#[test]
+fn attention_over_long_texts_equals_scalar() {
+    // Rows on both sides of a panel, a pair and a 32, up to the most; sizes of one to many blocks.
+    for (case, [rows, heads, size]) in
+        [[128, 3, 64], [31, 2, 96], [33, 2, 20], [100, 1, 128], [257, 2, 34], [1023, 1, 64], [65, 4, 16]]
+            .into_iter()
+            .enumerate()
+    {
+        let rng = &mut Rng::new(case as u32);
+        let n = rows * heads * size;
+        let [mut q, k, mut v] = [(); 3].map(|()| bytes(rng, n));
+        // From weights that are all alike to one that takes all, with sums as large as they can be.
+        match case % 3 {
+            0 => q.fill(0),
+            1 => v.fill(-128),
+            _ => {}
+        }
+        let (score, value) = ((1 << 30 | 12345, 1 + 2 * case as u8), (1 << 30 | 54321, 10 + case as u8 % 3));
+        let op = Attention { rows, heads, size, score, value, range: Output { zero: -3, lo: -120, hi: 127 } };
+        compare(
+            &std::vec![77; n],
+            |y| (scalar::KERNELS.attention)(&op, [&q, &k, &v], y, &mut words(4 * (rows + size))),
+            |table, y| {
+                let scratch = (table.isa.scratch().attention)(&op);
+                (table.attention)(&op, [&q, &k, &v], y, &mut words(scratch)[..scratch]);
+            },
+        );
+    }
+}
+
+/// Scratch that begins as a session's does.
+fn words(bytes: usize) -> crate::AlignedBytes {
+    let mut scratch = crate::AlignedBytes::zeroed(bytes);
+    scratch.fill(0x5a);
+    scratch
+}
+
+#[test]
+fn wide_rows_equal_scalar() {
+    for (case, width) in [768, 1000, 3072, LayerNorm::MAX_CHANNELS].into_iter().enumerate() {
+        let rng = &mut Rng::new(case as u32);
+        let gains: Vec<i32> = (0..width).map(|_| rng.word() as i32 >> 4).collect();
+        let bias: Vec<i32> = (0..width).map(|_| rng.word() as i32 >> 12).collect();
+        let op = LayerNorm { eps: 1, gains: &gains, bias: &bias, right: 2 + case as u8 };
+        // The largest sums that there are, and random ones.
+        let rows = [std::vec![i16::MAX; width], (0..width).map(|_| rng.word() as i16).collect()].concat();
+        compare(
+            &std::vec![0; 2 * width],
+            |y| (scalar::KERNELS.layer_norm)(&op, Values::Int16(&rows), ValuesMut::Int8(y)),
+            |table, y| (table.layer_norm)(&op, Values::Int16(&rows), ValuesMut::Int8(y)),
+        );
+    }
+}
+
+#[test]
+fn linear_layers_on_many_tokens_equal_scalar() {
+    for (case, [rows, inputs, outputs]) in [[128, 768, 40], [37, 3072, 33], [300, 100, 17]].into_iter().enumerate() {
+        let rng = &mut Rng::new(case as u32);
+        let layout = Layout::N16K4;
+        let weights = bytes(rng, layout.weight_bytes(outputs, 1, inputs));
+        let (bias, multiplier, shift) = channels(rng, layout.padded_channels(outputs));
+        let channels = Channels { bias: &bias, multiplier: &multiplier, shift: &shift };
+        let op = Linear { rows, inputs, outputs, layout, weights: &weights, channels, range: Output::full(1) };
+        let x = bytes(rng, rows * inputs);
+        compare(
+            &std::vec![0; rows * outputs],
+            |y| (scalar::KERNELS.linear)(&op, &x, y, &mut []),
+            |table, y| {
+                let scratch = (table.isa.scratch().linear)(&op);
+                (table.linear)(&op, &x, y, &mut std::vec![0x5a; scratch]);
             },
         );
     }

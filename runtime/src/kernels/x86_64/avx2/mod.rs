@@ -1,5 +1,6 @@
 //! AVX2: products of 16-bit pairs, since those of bytes would saturate.
 
+mod attention;
 mod conv;
 mod depthwise;
 mod eltwise;
@@ -22,7 +23,7 @@ pub(crate) const KERNELS: Kernels = Kernels {
     avg_pool: pool::avg_pool,
     embed: sequences::embed,
     layer_norm: sequences::layer_norm,
-    attention: sequences::attention,
+    attention: attention::attention,
     mean: sequences::mean,
     add16: sequences::add16,
     narrow: sequences::narrow,

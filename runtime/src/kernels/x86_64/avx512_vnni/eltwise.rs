@@ -1,11 +1,12 @@
-//! Ops on single elements: sum, product, table.
+//! Ops on single elements: sums, product, table, change of size.
 
 use core::arch::x86_64::*;
 
-use super::requantize::{Range, Rescale, Sum, parts};
+use super::requantize::{Range, Rescale, Sum, first, parts};
 use crate::kernels::scalar;
 use crate::kernels::x86_64::has;
-use crate::ops::{Add, Lut, Mul};
+use crate::ops::{Add, Add16, Lut, Mul, Narrow};
+use crate::tensor::Values;
 
 /// See [`crate::Kernels::add`].
 pub(super) fn add(op: &Add, a: &[i8], output: &mut [i8]) {
@@ -26,6 +27,27 @@ pub(super) fn lut(op: &Lut<'_>, output: &mut [i8]) {
         unsafe { permute(op, output) }
     } else {
         (scalar::KERNELS.lut)(op, output);
+    }
+}
+
+/// See [`crate::Kernels::add16`].
+pub(super) fn add16(op: &Add16, a: Values<'_>, output: &mut [i16]) {
+    if a.len() == output.len() {
+        // SAFETY: the table is given out only if the CPU has the features (`available`).
+        unsafe {
+            match a {
+                Values::Int8(a) => sums16(op, a, output, |a| _mm512_slli_epi16::<8>(words_of_bytes(a))),
+                Values::Int16(a) => sums16(op, a, output, |a| words(a)),
+            }
+        }
+    }
+}
+
+/// See [`crate::Kernels::narrow`].
+pub(super) fn narrow(op: &Narrow, input: &[i16], output: &mut [i8]) {
+    if input.len() == output.len() {
+        // SAFETY: the table is given out only if the CPU has the features (`available`).
+        unsafe { narrowed(op, input, output) }
     }
 }
 
@@ -76,12 +98,62 @@ fn permute(op: &Lut<'_>, output: &mut [i8]) {
     }
 }
 
+#[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
+fn narrowed(op: &Narrow, input: &[i16], output: &mut [i8]) {
+    let rescale = Rescale::splat(op.multiplier, op.shift);
+    let range = Range::new(op.range);
+    for (x, y) in input.chunks(64).zip(output.chunks_mut(64)) {
+        let mut values = [_mm512_setzero_si512(); 4];
+        for (value, x) in values.iter_mut().zip(x.chunks(16)) {
+            // SAFETY: the mask has the length of the slice.
+            let x = unsafe { _mm256_maskz_loadu_epi16(first(x.len()), x.as_ptr()) };
+            *value = rescale.apply(rescale.shift_left(_mm512_cvtepi16_epi32(x)));
+        }
+        store(y, range.pack(values));
+    }
+}
+
+/// `a` and `output` have the same length; `wide` loads up to 32 values of `a` in 16 bits.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
+unsafe fn sums16<T>(op: &Add16, a: &[T], output: &mut [i16], wide: impl Fn(&[T]) -> __m512i) {
+    let [m0, m1] = op.multipliers.map(|m| m as u16 as u32);
+    let multipliers = _mm512_set1_epi32((m0 | m1 << 16) as i32);
+    let bias = _mm512_set1_epi32(op.bias);
+    let shift = _mm_cvtsi32_si128(i32::from(op.shift) & 31);
+    for (a, b) in a.chunks(32).zip(output.chunks_mut(32)) {
+        let (a, held) = (wide(a), words(b));
+        // The pairs of each 128 bits come in two halves, and go together again in the same order.
+        let pairs = [_mm512_unpacklo_epi16(a, held), _mm512_unpackhi_epi16(a, held)];
+        let [low, high] = pairs.map(|pair| _mm512_sra_epi32(_mm512_dpwssd_epi32(bias, pair, multipliers), shift));
+        let sums = _mm512_max_epi16(_mm512_packs_epi32(low, high), _mm512_set1_epi16(-i16::MAX));
+        // SAFETY: the mask has the length of the slice.
+        unsafe { _mm512_mask_storeu_epi16(b.as_mut_ptr(), mask(b.len()) as __mmask32, sums) };
+    }
+}
+
+/// Up to 32 values.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
+fn words(values: &[i16]) -> __m512i {
+    // SAFETY: the mask has the length of the slice, 32 at most.
+    unsafe { _mm512_maskz_loadu_epi16(mask(values.len()) as __mmask32, values.as_ptr()) }
+}
+
+/// Up to 32 values, in 16 bits each.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
+fn words_of_bytes(values: &[i8]) -> __m512i {
+    // SAFETY: the mask has the length of the slice, 32 at most.
+    _mm512_cvtepi8_epi16(unsafe { _mm256_maskz_loadu_epi8(mask(values.len()) as __mmask32, values.as_ptr()) })
+}
+
 /// Up to 64 values.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
 fn load(values: &[i8]) -> __m512i {
     // SAFETY: the mask has the length of the slice.
-    unsafe { _mm512_maskz_loadu_epi8(mask(values), values.as_ptr()) }
+    unsafe { _mm512_maskz_loadu_epi8(mask(values.len()), values.as_ptr()) }
 }
 
 /// Up to 64 values, in 32 bits each.
@@ -100,11 +172,10 @@ fn widen(values: &[i8]) -> [__m512i; 4] {
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
 fn store(values: &mut [i8], v: __m512i) {
     // SAFETY: the mask has the length of the slice.
-    unsafe { _mm512_mask_storeu_epi8(values.as_mut_ptr(), mask(values), v) }
+    unsafe { _mm512_mask_storeu_epi8(values.as_mut_ptr(), mask(values.len()), v) }
 }
 
-/// As many ones as there are values, 64 at most.
-#[inline]
-fn mask(values: &[i8]) -> __mmask64 {
-    if values.len() >= 64 { !0 } else { !(!0 << values.len()) }
+/// A mask of the first `n` of 64.
+const fn mask(n: usize) -> __mmask64 {
+    if n >= 64 { !0 } else { !(!0 << n) }
 }

@@ -1,8 +1,10 @@
 //! AVX-512 with VNNI: four products a lane in one instruction.
 
+mod attention;
 mod conv;
 mod depthwise;
 mod eltwise;
+mod layer_norm;
 mod pool;
 mod requantize;
 mod sequences;
@@ -22,11 +24,11 @@ pub(crate) const KERNELS: Kernels = Kernels {
     max_pool: pool::max_pool,
     avg_pool: pool::avg_pool,
     embed: sequences::embed,
-    layer_norm: sequences::layer_norm,
-    attention: sequences::attention,
+    layer_norm: layer_norm::layer_norm,
+    attention: attention::attention,
     mean: sequences::mean,
-    add16: sequences::add16,
-    narrow: sequences::narrow,
+    add16: eltwise::add16,
+    narrow: eltwise::narrow,
     ..scalar::KERNELS
 };
 
