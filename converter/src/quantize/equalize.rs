@@ -4,7 +4,8 @@
 //! nothing in floats, as long as what lies between commutes with positive factors (Nagel et al., "Data-Free
 //! Quantization through Weight Equalization and Bias Correction", 2019). Output channels have scales of their own
 //! here, so the producer's weights cost nothing; what is balanced is the activation's observed range against the
-//! weights that read it, and where the reader is depthwise, the activation alone.
+//! weights that read it, and where the reader is depthwise, the activation alone. Attention commutes with factors of its
+//! values, and with factors of queries that its keys take back.
 
 use crate::graph::{Graph, Node, Op, Source, Tensor, Unary, ValueId};
 use std::sync::Arc;
@@ -17,20 +18,40 @@ const MOST: f32 = 32.0;
 /// `peak` gives the largest magnitude seen in each channel (last axis) of a computed value.
 pub(super) fn equalize(graph: &Graph, peak: impl Fn(ValueId) -> Option<Vec<f32>>) -> (Graph, usize) {
     let mut out = graph.clone();
-    let mut pairs = 0;
+    let mut pairs = equalize_products(&mut out, graph, &peak);
     for first in 0..graph.nodes.len() {
         let Some((second, between)) = reader(graph, first) else { continue };
         let Some(peaks) = peak(between) else { continue };
-        let reading = incoming(&out, second, peaks.len());
+        let reading = incoming(&out, &out.nodes[second], peaks.len());
         let factors = factors(&peaks, reading.as_deref());
         if factors.iter().all(|&t| t == 1.0) {
             continue;
         }
-        scale_outgoing(&mut out, first, &factors);
-        scale_incoming(&mut out, second, &factors);
+        scale_outgoing(&mut out, &graph.nodes[first], &factors);
+        scale_incoming(&mut out, &graph.nodes[second], &factors);
         pairs += 1;
     }
     (out, pairs)
+}
+
+/// Makes the channels of queries alike those of keys, which leaves their products as they are; how many attentions changed.
+fn equalize_products(out: &mut Graph, graph: &Graph, peak: &impl Fn(ValueId) -> Option<Vec<f32>>) -> usize {
+    let mut changed = 0;
+    for node in graph.nodes.iter().filter(|node| matches!(node.op, Op::Attention { .. })) {
+        let layer = |id| graph.sole_producer(id).filter(|node| node.op == Op::Linear && owns_params(graph, node));
+        let [q, k] = [node.inputs[0], node.inputs[1]];
+        let (Some(makes_q), Some(makes_k), Some(of_q), Some(of_k)) = (layer(q), layer(k), peak(q), peak(k)) else {
+            continue;
+        };
+        let up = factors(&of_q, Some(&of_k));
+        let down: Vec<f32> = up.iter().map(|t| 1.0 / t).collect();
+        if up.iter().any(|&t| t != 1.0) {
+            scale_outgoing(out, makes_q, &up);
+            scale_outgoing(out, makes_k, &down);
+            changed += 1;
+        }
+    }
+    changed
 }
 
 /// The layer that alone reads what node `first` makes, and the value that reaches it.
@@ -47,7 +68,9 @@ fn reader(graph: &Graph, first: usize) -> Option<(usize, ValueId)> {
             return None;
         }
         let node = &graph.nodes[next];
-        if node.inputs.first() != Some(&value) || node.inputs[1..].contains(&value) {
+        // Of what attention reads only the values go on.
+        let reads = if matches!(node.op, Op::Attention { .. }) { 2 } else { 0 };
+        if node.inputs.get(reads) != Some(&value) || node.inputs.iter().filter(|&&id| id == value).count() > 1 {
             return None;
         }
         match &node.op {
@@ -59,6 +82,8 @@ fn reader(graph: &Graph, first: usize) -> Option<(usize, ValueId)> {
             | Op::MaxPool(_)
             | Op::AvgPool { .. }
             | Op::GlobalAvgPool
+            | Op::Attention { .. }
+            | Op::Pick(_)
             | Op::Reshape(_) => value = node.output,
             _ => return None,
         }
@@ -73,14 +98,13 @@ fn is_layer(node: &Node) -> bool {
 }
 
 /// Whether the parameters of a node are read by no other.
-fn owns_params(graph: &Graph, node: &Node) -> bool {
+pub(super) fn owns_params(graph: &Graph, node: &Node) -> bool {
     node.inputs[1..].iter().all(|&id| graph.param(id).is_some() && graph.consumers(id).len() == 1)
 }
 
 /// For each input channel the largest weight that reads it; `None` for a depthwise layer, whose rows have scales of
 /// their own.
-fn incoming(graph: &Graph, node: usize, channels: usize) -> Option<Vec<f32>> {
-    let node = &graph.nodes[node];
+pub(super) fn incoming(graph: &Graph, node: &Node, channels: usize) -> Option<Vec<f32>> {
     if matches!(node.op, Op::Conv2d { groups, .. } if groups == channels && channels > 1) {
         return None;
     }
@@ -105,7 +129,7 @@ fn for_each_input(node: &Node, shape: &[usize], channels: usize, mut f: impl FnM
 }
 
 /// What to multiply each channel by; scaled so that the largest peak stays where it is.
-fn factors(peaks: &[f32], reading: Option<&[f32]>) -> Vec<f32> {
+pub(super) fn factors(peaks: &[f32], reading: Option<&[f32]>) -> Vec<f32> {
     let raw: Vec<Option<f32>> = peaks
         .iter()
         .enumerate()
@@ -125,9 +149,9 @@ fn factors(peaks: &[f32], reading: Option<&[f32]>) -> Vec<f32> {
     raw.iter().map(|t| t.map_or(1.0, |t| exact(t * largest / moved))).collect()
 }
 
-fn scale_outgoing(graph: &mut Graph, node: usize, factors: &[f32]) {
-    let params = graph.nodes[node].inputs.clone();
-    for &id in &params[1..] {
+/// Multiplies the weights and biases that make each channel.
+fn scale_outgoing(graph: &mut Graph, node: &Node, factors: &[f32]) {
+    for &id in &node.inputs[1..] {
         change(graph, id, |tensor| {
             let row = tensor.len() / factors.len();
             for (row, factor) in tensor.data_mut().chunks_exact_mut(row.max(1)).zip(factors) {
@@ -137,16 +161,17 @@ fn scale_outgoing(graph: &mut Graph, node: usize, factors: &[f32]) {
     }
 }
 
-fn scale_incoming(graph: &mut Graph, node: usize, factors: &[f32]) {
-    let node = graph.nodes[node].clone();
+/// Divides the weights that read each channel.
+pub(super) fn scale_incoming(graph: &mut Graph, node: &Node, factors: &[f32]) {
     change(graph, node.inputs[1], |tensor| {
         let shape = tensor.shape().to_vec();
         let data = tensor.data_mut();
-        for_each_input(&node, &shape, factors.len(), |i, channel| data[i] /= factors[channel]);
+        for_each_input(node, &shape, factors.len(), |i, channel| data[i] /= factors[channel]);
     });
 }
 
-fn change(graph: &mut Graph, id: ValueId, f: impl FnOnce(&mut Tensor)) {
+/// Changes the numbers of a parameter.
+pub(super) fn change(graph: &mut Graph, id: ValueId, f: impl FnOnce(&mut Tensor)) {
     if let Source::Param(tensor) = &mut graph.value_mut(id).source {
         f(Arc::make_mut(tensor));
     }

@@ -3,9 +3,9 @@
 use super::calibrate::Calibration;
 use super::elements::{Elements, Form};
 use super::error::QuantizeError;
-use super::observer::{Calibrator, Choice, Observer, Span};
+use super::observer::{Aim, Calibrator, Choice, Observer, Span};
 use super::scheme::Affine;
-use super::steps::Step;
+use super::steps::{Step, sole_function};
 use crate::graph::{Graph, Op, Pick, ValueId};
 use crate::ops::softmax;
 use limbeck_runtime::Element;
@@ -179,7 +179,10 @@ impl Ties {
             _ if is_output => (Span::Free, &[Calibrator::MinMax][..]),
             _ => (Span::Free, rules.calibrators),
         };
-        let Choice { mut affine, calibrator, .. } = Observer::choose(&observers, span, allowed, rules.percentile)
+        let function = sole_function(graph, first.value).filter(|_| members.len() == 1);
+        let read_by = |x: f32| function.map_or(x, |f| f.apply(x));
+        let aim = Aim { span, calibrators: allowed, percentile: rules.percentile, read_by: &read_by };
+        let Choice { mut affine, calibrator, .. } = Observer::choose(&observers, &aim)
             .ok_or_else(|| QuantizeError::NonFiniteActivation { tensor: graph.value(first.value).name.clone() })?;
         let floor = members.iter().filter_map(|m| rules.floors.get(m)).copied().fold(0.0, f32::max);
         affine.scale = affine.scale.max(floor);

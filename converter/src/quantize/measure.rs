@@ -5,7 +5,8 @@ use super::error::QuantizeError;
 use super::graph::{QuantGraph, TensorId};
 use super::int8::Int8;
 use super::lower::Origin;
-use crate::graph::{Graph, ValueId};
+use super::steps::sole_function;
+use crate::graph::{Graph, Unary, ValueId};
 use serde::{Deserialize, Serialize};
 
 /// Sums over numbers that two networks compute alike.
@@ -16,9 +17,10 @@ pub(super) struct Distance {
 }
 
 impl Distance {
-    fn of(float: &[f32], int8: impl Iterator<Item = f32>) -> Self {
+    fn of(float: &[f32], int8: impl Iterator<Item = f32>, f: Option<Unary>) -> Self {
         let mut sums = Distance::default();
-        for (&x, y) in float.iter().zip(int8) {
+        let read = |x| f.map_or(x, |f| f.apply(x));
+        for (x, y) in float.iter().map(|&x| read(x)).zip(int8.map(read)) {
             sums.signal += f64::from(x) * f64::from(x);
             sums.noise += f64::from(y - x) * f64::from(y - x);
         }
@@ -42,6 +44,8 @@ impl Distance {
 }
 
 /// How far a layer's int8 output is from the float one, all errors of the layers before it included.
+///
+/// Of an output that a function alone reads, what that makes of both is compared: where it is flat, scales leave values out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerError {
     /// Name of the tensor.
@@ -64,6 +68,7 @@ pub(super) fn compare(reference: &Graph, origin: &Origin, samples: &Samples) -> 
     let int8 = Int8::new(graph)?;
     let made: Vec<TensorId> = graph.nodes.iter().map(|n| n.output).collect();
     let taps: Vec<ValueId> = made.iter().map(|t| origin.values[t.index()]).collect();
+    let functions: Vec<Option<Unary>> = taps.iter().map(|&id| sole_function(reference, id)).collect();
     let mut sums = vec![Distance::default(); graph.tensors.len()];
     run_float(reference, samples, &taps, |start, tensors| {
         let batch = tensors.first().map_or(0, |t| t.shape()[0]);
@@ -73,7 +78,7 @@ pub(super) fn compare(reference: &Graph, origin: &Origin, samples: &Samples) -> 
             // Of a sequence there are the first rows, as many as there are tokens.
             let size = tensors[k].len() / tensors[k].shape()[0];
             let float = tensors[k].data().get((i - start) * size..)?.get(..bytes.len() / tensor_of.element.bytes())?;
-            Some((tensor, Distance::of(float, tensor_of.reals(bytes))))
+            Some((tensor, Distance::of(float, tensor_of.reals(bytes), functions[k])))
         })?;
         // Sample by sample, so that the sums do not depend on the number of threads.
         for (tensor, distance) in found.into_iter().flatten() {

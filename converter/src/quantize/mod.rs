@@ -1,7 +1,7 @@
 //! The stage from a float graph to an int8 graph: calibrates, chooses scales, lowers, proves, measures.
 //!
 //! Static int8: weights symmetric with one scale for each output channel, activations with one scale and zero point for each
-//! tensor. What might help (equalization, bias correction) is tried, and kept only where the outputs on the calibration
+//! tensor. What might help (outliers apart, equalization, smoothing, bias correction) is tried, and kept only where the outputs on the calibration
 //! samples come closer to the float graph's.
 
 mod artifact;
@@ -16,9 +16,11 @@ mod lower;
 mod mapping;
 mod measure;
 mod observer;
+mod outliers;
 mod proof;
 mod scheme;
 mod site;
+mod smooth;
 mod steps;
 
 pub use calibrate::Samples;
@@ -31,7 +33,7 @@ pub use proof::{Bounds, fold_bias};
 pub use scheme::{Affine, FixedPoint, Table, Weights};
 pub use site::{Lowered, Site, image_axis};
 
-use crate::graph::rewrite::canonicalize;
+use crate::graph::rewrite::{self, canonicalize};
 use crate::graph::{Graph, ValueId};
 use calibrate::Calibration;
 use elements::{Elements, Form, NARROWED};
@@ -51,7 +53,7 @@ pub struct QuantSettings {
     pub calibrators: Vec<Calibrator>,
     /// Share of values that the calibrator `percentile` keeps, in percent.
     pub percentile: f64,
-    /// Whether to try cross-layer equalization.
+    /// Whether to try to make channels alike: cross-layer equalization, smoothing of normalizations, outliers apart.
     pub equalize: bool,
     /// Whether to try bias correction.
     pub bias_correction: bool,
@@ -135,13 +137,14 @@ pub fn quantize(
 ) -> Result<(QuantGraph, QuantReport), QuantizeError> {
     settings.check()?;
     check_finite(graph)?;
-    let reference = canonicalize(graph.with_batch(1)?);
+    let mut reference = canonicalize(graph.with_batch(1)?);
+    rewrite::run(&mut reference, rewrite::TEXTS);
     let samples = samples.thin(settings.samples);
     let mut best = Candidate::new(reference.clone(), reference, &samples, settings)?;
     let mut trials = vec![Trial { name: "rounded".into(), snr_db: best.snr_db(), kept: true }];
-    let mut consider = |name: &str, ideal, float, best: &mut Candidate| -> Result<(), QuantizeError> {
+    let mut consider = |name: &str, gain, ideal, float, best: &mut Candidate| -> Result<(), QuantizeError> {
         let other = Candidate::new(ideal, float, &samples, settings)?;
-        let kept = other.noise() < best.noise();
+        let kept = other.noise() * gain < best.noise();
         trials.push(Trial { name: name.to_owned(), snr_db: other.snr_db(), kept });
         if kept {
             *best = other;
@@ -149,19 +152,29 @@ pub fn quantize(
         Ok(())
     };
     if settings.equalize {
-        let peaks = |id: ValueId| best.calibration.stats(id).map(|s| s.peaks.clone());
-        let (graph, pairs) = equalize::equalize(&best.float, peaks);
+        let (graph, layers) = outliers::set_apart(&best.float, |id| best.peaks(id));
+        if layers > 0 {
+            consider("outliers apart", WORTH_LAYERS, graph.clone(), graph, &mut best)?;
+        }
+        let (graph, pairs) = equalize::equalize(&best.float, |id| best.peaks(id));
         if pairs > 0 {
-            consider("equalized", graph.clone(), graph, &mut best)?;
+            consider("equalized", 1.0, graph.clone(), graph, &mut best)?;
+        }
+        let (graph, norms) = smooth::smooth(&best.float, |id| best.peaks(id));
+        if norms > 0 {
+            consider("smoothed", 1.0, graph.clone(), graph, &mut best)?;
         }
     }
     if settings.bias_correction {
         let graph = bias::correct(&best.float, &best.calibration);
-        consider("biases corrected", best.ideal.clone(), graph, &mut best)?;
+        consider("biases corrected", 1.0, best.ideal.clone(), graph, &mut best)?;
     }
     let report = best.report(samples.len(), trials);
     Ok((best.origin.graph, report))
 }
+
+/// By this factor the noise must fall for layers to be added: a decibel.
+const WORTH_LAYERS: f64 = 1.26;
 
 /// A float graph, what it became, and how well.
 struct Candidate {
@@ -190,6 +203,11 @@ impl Candidate {
         let (mapping, origin) = lower_with(&float, &steps, &elements, &calibration, samples.mapping(), settings)?;
         let errors = measure::compare(&ideal, &origin, samples)?;
         Ok(Candidate { ideal, float, calibration, mapping, origin, errors })
+    }
+
+    /// The largest magnitude in each channel of a value.
+    fn peaks(&self, id: ValueId) -> Option<Vec<f32>> {
+        self.calibration.stats(id).map(|stats| stats.peaks.clone())
     }
 
     fn snr_db(&self) -> Option<f64> {

@@ -61,6 +61,18 @@ impl Span {
     }
 }
 
+/// What a mapping is chosen for.
+pub(super) struct Aim<'a> {
+    /// What it may look like.
+    pub span: Span,
+    /// Calibrators to choose from.
+    pub calibrators: &'a [Calibrator],
+    /// Share of values that [`Calibrator::Percentile`] keeps, in percent.
+    pub percentile: f64,
+    /// What is made of each value: where a function is flat, as GELU is far below zero, errors do not matter.
+    pub read_by: &'a dyn Fn(f32) -> f32,
+}
+
 /// The mapping chosen for a tensor, and why.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Choice {
@@ -68,7 +80,7 @@ pub(super) struct Choice {
     pub affine: Affine,
     /// Who chose them.
     pub calibrator: Calibrator,
-    /// Mean squared error of the kept values after a trip through int8.
+    /// Mean squared error of what is made of the kept values after a trip through int8.
     pub mse: f64,
 }
 
@@ -115,21 +127,23 @@ impl Observer {
         (self.finite && self.lo <= self.hi).then_some((self.lo, self.hi))
     }
 
-    /// Mean squared error of the kept values after a trip through int8.
-    pub(super) fn mse(&self, affine: Affine) -> f64 {
-        let sum: f64 = self.kept.iter().map(|&x| f64::from(affine.round_trip(x) - x).powi(2)).sum();
+    /// Mean squared error of what `f` makes of the kept values after a trip through int8.
+    pub(super) fn mse(&self, affine: Affine, f: &dyn Fn(f32) -> f32) -> f64 {
+        let table: Vec<f32> = (i8::MIN..=i8::MAX).map(|q| f(affine.dequantize(q))).collect();
+        let found = |x| table[(i32::from(affine.quantize(x)) + 128) as usize];
+        let sum: f64 = self.kept.iter().map(|&x| f64::from(found(x) - f(x)).powi(2)).sum();
         sum / self.kept.len().max(1) as f64
     }
 
-    /// The range that a calibrator wants; `percentile` is the share of values that its namesake keeps, in percent.
+    /// The range that a calibrator wants.
     ///
     /// `None` if the observer has no finite bounds.
-    pub(super) fn range(&self, calibrator: Calibrator, percentile: f64) -> Option<(f32, f32)> {
+    pub(super) fn range(&self, calibrator: Calibrator, aim: &Aim<'_>) -> Option<(f32, f32)> {
         let (lo, hi) = self.bounds()?;
         Some(match calibrator {
             Calibrator::MinMax => (lo, hi),
-            Calibrator::Percentile => self.percentile(percentile),
-            Calibrator::Mse => Histogram::of(self).least_mse(),
+            Calibrator::Percentile => self.percentile(aim.percentile),
+            Calibrator::Mse => Histogram::of(self).least_mse(aim.read_by),
             Calibrator::Entropy => Histogram::of(self).least_divergence(),
         })
     }
@@ -137,21 +151,16 @@ impl Observer {
     /// The best mapping for tensors that share it, by the error measured on the values kept of all of them.
     ///
     /// `None` if some observer has no finite bounds.
-    pub(super) fn choose(
-        tensors: &[&Observer],
-        span: Span,
-        calibrators: &[Calibrator],
-        percentile: f64,
-    ) -> Option<Choice> {
+    pub(super) fn choose(tensors: &[&Observer], aim: &Aim<'_>) -> Option<Choice> {
         let mut best: Option<Choice> = None;
-        for &calibrator in calibrators {
+        for &calibrator in aim.calibrators {
             let (mut lo, mut hi) = (0.0f32, 0.0f32);
             for tensor in tensors {
-                let range = tensor.range(calibrator, percentile)?;
+                let range = tensor.range(calibrator, aim)?;
                 (lo, hi) = (lo.min(range.0), hi.max(range.1));
             }
-            let affine = span.covering(lo, hi)?;
-            let mse = tensors.iter().map(|t| t.mse(affine)).sum::<f64>() / tensors.len().max(1) as f64;
+            let affine = aim.span.covering(lo, hi)?;
+            let mse = tensors.iter().map(|t| t.mse(affine, aim.read_by)).sum::<f64>() / tensors.len().max(1) as f64;
             if best.is_none_or(|b| mse < b.mse) {
                 best = Some(Choice { affine, calibrator, mse });
             }
@@ -197,20 +206,31 @@ impl Histogram {
     }
 
     /// Shrinks both ends together, then each by itself, as long as the mean squared error falls.
-    fn least_mse(&self) -> (f32, f32) {
+    ///
+    /// The errors are those of what `f` makes of the values.
+    fn least_mse(&self, f: &dyn Fn(f32) -> f32) -> (f32, f32) {
+        let f = |x: f64| f64::from(f(x as f32));
+        let bins = self.counts.iter().enumerate().filter(|(_, count)| **count > 0.0);
+        let bins: Vec<[f64; 4]> = bins
+            .map(|(bin, &count)| {
+                let (x, half) = (self.center(bin), self.width / 2.0);
+                [x, f(x), (f(x + half) - f(x - half)) / self.width, count]
+            })
+            .collect();
         let error = |low: f64, high: f64| -> f64 {
             let Some(affine) = Affine::covering((self.lo * low) as f32, (self.hi() * high) as f32) else {
                 return f64::INFINITY;
             };
-            let bins = self.counts.iter().enumerate().filter(|(_, count)| **count > 0.0);
-            bins.map(|(bin, count)| {
-                let x = self.center(bin);
+            let (lo, hi) = affine.range();
+            let [lo, hi] = [lo, hi].map(f64::from);
+            let ends = [f(lo), f(hi)];
+            let of_bin = |&[x, y, slope, count]: &[f64; 4]| {
                 // Rounding errors are spread evenly inside a step; what is clipped is counted as it is.
-                let (lo, hi) = affine.range();
-                let clipped = (f64::from(lo) - x).max(x - f64::from(hi)).max(0.0);
-                count * (clipped * clipped + f64::from(affine.scale).powi(2) / 12.0)
-            })
-            .sum()
+                let end = if x < lo { ends[0] } else { ends[1] };
+                let clipped = if x < lo || x > hi { end - y } else { 0.0 };
+                count * (clipped * clipped + (slope * f64::from(affine.scale)).powi(2) / 12.0)
+            };
+            bins.iter().map(of_bin).sum()
         };
         let steps = || (1..=64).rev().map(|i| f64::from(i) / 64.0);
         let least = |f: &dyn Fn(f64) -> f64| {
@@ -291,6 +311,10 @@ mod tests {
         (0..n).map(|_| spread * ((0..12).map(|_| uniform()).sum::<f32>() - 6.0)).collect()
     }
 
+    fn aim(calibrators: &[Calibrator], percentile: f64) -> Aim<'_> {
+        Aim { span: Span::Free, calibrators, percentile, read_by: &|x| x }
+    }
+
     fn observe(values: &[f32]) -> Observer {
         let mut observer = Observer::new(values.len(), 1);
         for chunk in values.chunks(1000) {
@@ -303,7 +327,7 @@ mod tests {
     fn evenly_spread_values_want_their_whole_range() {
         let values: Vec<f32> = (0..=2550).map(|i| i as f32 / 1000.0).collect();
         let observer = observe(&values);
-        let choice = Observer::choose(&[&observer], Span::Free, &Calibrator::ALL, 99.99).unwrap();
+        let choice = Observer::choose(&[&observer], &aim(&Calibrator::ALL, 99.99)).unwrap();
         assert_eq!(choice.affine.zero_point, -128);
         assert!((choice.affine.scale - 0.01).abs() < 2e-4, "{choice:?}");
         // Evenly spread rounding errors of a step of 0.01.
@@ -316,10 +340,10 @@ mod tests {
         values.push(200.0);
         let observer = observe(&values);
         assert_eq!(observer.bounds().unwrap().1, 200.0);
-        let all = Observer::choose(&[&observer], Span::Free, &[Calibrator::MinMax], 99.99).unwrap();
-        let percentile = Observer::choose(&[&observer], Span::Free, &[Calibrator::Percentile], 99.9).unwrap();
-        let entropy = Observer::choose(&[&observer], Span::Free, &[Calibrator::Entropy], 99.9).unwrap();
-        let best = Observer::choose(&[&observer], Span::Free, &Calibrator::ALL, 99.9).unwrap();
+        let all = Observer::choose(&[&observer], &aim(&[Calibrator::MinMax], 99.99)).unwrap();
+        let percentile = Observer::choose(&[&observer], &aim(&[Calibrator::Percentile], 99.9)).unwrap();
+        let entropy = Observer::choose(&[&observer], &aim(&[Calibrator::Entropy], 99.9)).unwrap();
+        let best = Observer::choose(&[&observer], &aim(&Calibrator::ALL, 99.9)).unwrap();
         assert!(percentile.affine.range().1 < 10.0, "{percentile:?}");
         assert!(entropy.affine.range().1 < 199.0, "{entropy:?}");
         assert!(best.mse <= all.mse && best.mse <= percentile.mse && best.mse <= entropy.mse, "{best:?}");
@@ -330,8 +354,21 @@ mod tests {
     fn the_mse_range_of_a_bell_is_near_the_known_optimum() {
         // For a normal distribution and 8 bits the best clip is at 3.9 standard deviations (Banner et al., 2019).
         let observer = observe(&bell(100_000, 1.0));
-        let (lo, hi) = observer.range(Calibrator::Mse, 99.99).unwrap();
+        let (lo, hi) = observer.range(Calibrator::Mse, &aim(&[], 99.99)).unwrap();
         assert!((3.3..4.4).contains(&hi) && (3.3..4.4).contains(&-lo), "{lo}..{hi}");
+    }
+
+    #[test]
+    fn what_a_function_makes_alike_is_clipped() {
+        let values = bell(100_000, 2.0);
+        let observer = observe(&values);
+        let gelu = |x| crate::graph::Unary::Gelu.apply(x);
+        let aim = Aim { read_by: &gelu, ..aim(&Calibrator::ALL, 99.99) };
+        let choice = Observer::choose(&[&observer], &aim).unwrap();
+        let (lo, hi) = choice.affine.range();
+        assert!((-4.5..-2.0).contains(&lo) && hi > 5.5, "{choice:?}");
+        let all = observer.mse(Affine::covering(-8.0, 8.0).unwrap(), &gelu);
+        assert!(choice.mse < 0.6 * all, "{choice:?} {all}");
     }
 
     #[test]
@@ -349,7 +386,7 @@ mod tests {
         let mut observer = observe(&[1.0, f32::NAN]);
         assert_eq!(observer.bounds(), None);
         observer.see(&[2.0]);
-        assert_eq!(Observer::choose(&[&observer], Span::Free, &Calibrator::ALL, 99.9), None);
+        assert_eq!(Observer::choose(&[&observer], &aim(&Calibrator::ALL, 99.9)), None);
         assert_eq!(Observer::new(0, 1).bounds(), None);
     }
 }

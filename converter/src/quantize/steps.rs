@@ -53,6 +53,15 @@ fn fuses(op: &Op, f: Unary) -> bool {
     }
 }
 
+/// The function that alone reads a value.
+pub(super) fn sole_function(graph: &Graph, value: ValueId) -> Option<Unary> {
+    let &[reader] = graph.consumers(value).as_slice() else { return None };
+    match graph.nodes[reader].op {
+        Op::Unary(f) if !graph.outputs.contains(&value) => Some(f),
+        _ => None,
+    }
+}
+
 /// Refuses weights that are NaN or infinite.
 ///
 /// # Errors
@@ -86,6 +95,7 @@ mod tests {
         // `fc` has two readers, so its clamp stays apart and takes the functions behind it along.
         let table = (1, vec![Unary::Tanh, Unary::HardSwish], swish);
         assert_eq!(found, [(0, vec![], fc), table, (4, vec![], sum)]);
+        assert_eq!([fc, relu, swish].map(|id| sole_function(&graph, id)), [None, Some(Unary::Tanh), None]);
         graph.nodes[4].inputs[1] = relu;
         assert_eq!(steps(&graph)[0], Step { node: 0, then: vec![Unary::Relu], output: relu });
     }

@@ -15,6 +15,7 @@ mod matmul_to_linear;
 mod merge_reshape;
 mod patch;
 mod pool_to_global;
+mod raise_pick;
 mod remove_identity;
 mod scale_to_conv;
 mod sink_reshape;
@@ -52,6 +53,9 @@ pub const SIMPLIFY: &[Rule] = &[
     fold_pad::rule,
     pool_to_global::rule,
 ];
+
+/// Rules that spare networks for texts work that no output depends on.
+pub const TEXTS: &[Rule] = &[raise_pick::rule];
 
 /// The normal form of a graph for inference: channels-last, batch norms folded away, no detours.
 ///

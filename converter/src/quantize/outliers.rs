@@ -1,0 +1,224 @@
+//! Sets outlier channels of linear layers apart, so that they do not take the steps of one int8 scale from all others.
+//!
+//! Transformers make a few channels of a residual sum a hundred times larger than the rest, by a few values inside of the
+//! feed-forward part (Sun et al., "Massive Activations in Large Language Models", 2024). Both are few, so layers of their
+//! own cost little: `y = A x` becomes a sum of `A x` without its outlier rows, and of these rows alone, which a matrix of ones
+//! puts in their places.
+
+use super::equalize::{change, owns_params};
+use crate::graph::{Graph, Node, Op, Tensor, Unary, ValueId};
+
+/// Channels that are set apart at most.
+const MOST: usize = 16;
+/// By this factor the sum of squared steps must fall.
+const GAIN: f32 = 4.0;
+
+/// The same function with outliers apart, and how many layers were split.
+///
+/// `peak` gives the largest magnitude seen in each channel (last axis) of a computed value.
+pub(super) fn set_apart(graph: &Graph, peak: impl Fn(ValueId) -> Option<Vec<f32>>) -> (Graph, usize) {
+    let mut out = graph.clone();
+    let mut split = 0;
+    for layer in graph.nodes.iter().filter(|node| is_layer(graph, node)) {
+        let Some(sum) = sum_behind(graph, layer) else { continue };
+        let rows = peak(layer.output).map_or_else(Vec::new, |peaks| outliers(&peaks));
+        let hidden = Hidden::before(graph, layer);
+        let columns = hidden.and_then(|h| peak(h.values)).map_or_else(Vec::new, |peaks| outliers(&peaks));
+        if rows.is_empty() && columns.is_empty() {
+            continue;
+        }
+        let parts = Split { layer, hidden: hidden.filter(|_| !columns.is_empty()), rows, columns };
+        if parts.put_behind(&mut out, sum).is_some() {
+            split += 1;
+        }
+    }
+    (out, split)
+}
+
+/// The channels without which one scale for the rest and one for them have least squared steps; none if that gains little.
+fn outliers(peaks: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..peaks.len()).collect();
+    order.sort_by(|&a, &b| peaks[b].total_cmp(&peaks[a]));
+    let square = |k: usize| order.get(k).map_or(0.0, |&channel| peaks[channel].powi(2));
+    let steps = |k: usize| (peaks.len() - k) as f32 * square(k) + k as f32 * square(0);
+    let most = MOST.min(peaks.len() / 8);
+    let best = (0..=most).min_by(|&a, &b| steps(a).total_cmp(&steps(b))).unwrap_or(0);
+    order.truncate(if steps(best) * GAIN < steps(0) { best } else { 0 });
+    order.sort_unstable();
+    order
+}
+
+fn is_layer(graph: &Graph, node: &Node) -> bool {
+    node.op == Op::Linear && owns_params(graph, node)
+}
+
+/// The sum of two computed values of one shape that alone reads what a layer makes.
+fn sum_behind(graph: &Graph, layer: &Node) -> Option<ValueId> {
+    let &[reader] = graph.consumers(layer.output).as_slice() else { return None };
+    let sum = &graph.nodes[reader];
+    let whole = |id: &ValueId| graph.param(*id).is_none() && graph.shape(*id) == graph.shape(sum.output);
+    let fits = sum.op == Op::Add && sum.inputs[0] != sum.inputs[1] && sum.inputs.iter().all(whole);
+    (fits && graph.uses(layer.output) == 1).then_some(sum.output)
+}
+
+/// A layer and a function before another layer.
+#[derive(Clone, Copy)]
+struct Hidden<'a> {
+    layer: &'a Node,
+    function: Unary,
+    values: ValueId,
+}
+
+impl<'a> Hidden<'a> {
+    fn before(graph: &'a Graph, layer: &Node) -> Option<Self> {
+        let made = graph.sole_producer(layer.inputs[0])?;
+        let Op::Unary(function) = made.op else { return None };
+        let first = graph.sole_producer(made.inputs[0]).filter(|node| is_layer(graph, node))?;
+        Some(Hidden { layer: first, function, values: made.output })
+    }
+}
+
+/// A layer with the rows and columns that get layers of their own.
+struct Split<'a> {
+    layer: &'a Node,
+    hidden: Option<Hidden<'a>>,
+    rows: Vec<usize>,
+    columns: Vec<usize>,
+}
+
+impl Split<'_> {
+    /// Takes the outliers out of the layer, and adds them to `sum` by nodes behind it.
+    fn put_behind(&self, out: &mut Graph, sum: ValueId) -> Option<()> {
+        let (old, before) = (out.nodes.len(), out.clone());
+        let name = self.layer.name.as_str();
+        let [x, weight] = [self.layer.inputs[0], self.layer.inputs[1]];
+        let matrix = before.param(weight)?;
+        let bias = self.layer.inputs.get(2).and_then(|&id| before.param(id));
+        let every: Vec<usize> = (0..matrix.shape()[0]).collect();
+        let mut addends = Vec::new();
+        let mut apart = Vec::new();
+        if !self.rows.is_empty() {
+            let mut rows = part(matrix, &self.rows, None);
+            clear(&mut rows, &[], &self.columns);
+            let bias = bias.map(|bias| part(bias, &self.rows, None));
+            apart.push(linear(out, format!("{name}.outliers"), x, rows, bias)?);
+        }
+        if let Some(Hidden { layer, function, .. }) = self.hidden {
+            let hidden = format!("{}.outliers", layer.name);
+            let rows = part(before.param(layer.inputs[1])?, &self.columns, None);
+            let own = layer.inputs.get(2).and_then(|&id| before.param(id)).map(|bias| part(bias, &self.columns, None));
+            let made = linear(out, hidden.clone(), layer.inputs[0], rows, own)?;
+            let made = out.add(format!("{hidden}.function"), Op::Unary(function), &[made]).ok()?;
+            let mut rest = part(matrix, &every, Some(&self.columns));
+            clear(&mut rest, &self.rows, &[]);
+            addends.push(linear(out, format!("{name}.hidden_outliers"), made, rest, None)?);
+            if !self.rows.is_empty() {
+                let both = part(matrix, &self.rows, Some(&self.columns));
+                apart.push(linear(out, format!("{name}.both_outliers"), made, both, None)?);
+            }
+        }
+        if let &[first, ref more @ ..] = apart.as_slice() {
+            let mut joined = first;
+            for &other in more {
+                joined = out.add(format!("{name}.outliers.sum"), Op::Add, &[joined, other]).ok()?;
+            }
+            let mut ones = Tensor::zeros([every.len(), self.rows.len()]);
+            let width = self.rows.len();
+            self.rows.iter().enumerate().for_each(|(i, &row)| ones.data_mut()[row * width + i] = 1.0);
+            addends.push(linear(out, format!("{name}.outliers.placed"), joined, ones, None)?);
+        }
+        let mut total = sum;
+        for (i, addend) in addends.into_iter().enumerate() {
+            total = out.add(format!("{name}.sum{i}"), Op::Add, &[addend, total]).ok()?;
+        }
+        change(out, weight, |tensor| clear(tensor, &self.rows, &self.columns));
+        if let Some(&bias) = self.layer.inputs.get(2) {
+            change(out, bias, |tensor| clear(tensor, &self.rows, &[]));
+        }
+        if let Some(hidden) = self.hidden {
+            hidden.layer.inputs[1..].iter().for_each(|&id| change(out, id, |t| clear(t, &self.columns, &[])));
+        }
+        let reads = out.nodes[..old].iter_mut().flat_map(|node| &mut node.inputs).chain(&mut out.outputs);
+        reads.filter(|id| **id == sum).for_each(|id| *id = total);
+        let new: Vec<Node> = out.nodes.drain(old..).collect();
+        let place = out.nodes.iter().position(|node| node.output == sum)? + 1;
+        out.nodes.splice(place..place, new);
+        Some(())
+    }
+}
+
+/// A linear layer with parameters of its own.
+fn linear(out: &mut Graph, name: String, x: ValueId, weight: Tensor, bias: Option<Tensor>) -> Option<ValueId> {
+    let mut inputs = vec![x, out.add_param(format!("{name}.weight"), weight)];
+    inputs.extend(bias.map(|bias| out.add_param(format!("{name}.bias"), bias)));
+    out.add(name, Op::Linear, &inputs).ok()
+}
+
+/// Rows of a matrix (or of a vector, elements), and of these the columns that are named.
+fn part(tensor: &Tensor, rows: &[usize], columns: Option<&[usize]>) -> Tensor {
+    let width = tensor.len() / tensor.shape()[0].max(1);
+    let row = |&row: &usize| &tensor.data()[row * width..(row + 1) * width];
+    match columns {
+        None => {
+            let shape = [&[rows.len()], &tensor.shape()[1..]].concat();
+            Tensor::new(shape, rows.iter().flat_map(row).copied().collect())
+        }
+        Some(columns) => {
+            let data = rows.iter().flat_map(|r| columns.iter().map(move |&column| row(r)[column])).collect();
+            Tensor::new([rows.len(), columns.len()], data)
+        }
+    }
+}
+
+/// Makes rows and columns of a matrix zero.
+fn clear(tensor: &mut Tensor, rows: &[usize], columns: &[usize]) {
+    let width = (tensor.len() / tensor.shape()[0].max(1)).max(1);
+    for (index, row) in tensor.data_mut().chunks_exact_mut(width).enumerate() {
+        if rows.contains(&index) {
+            row.fill(0.0);
+        }
+        columns.iter().for_each(|&column| row[column] = 0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::reference;
+    use crate::quantize::testing::{ROOM, encoder};
+
+    #[test]
+    fn few_large_channels_are_outliers() {
+        let mut peaks = vec![1.0; 64];
+        assert_eq!(outliers(&peaks), [0usize; 0]);
+        (peaks[40], peaks[7]) = (90.0, 30.0);
+        assert_eq!(outliers(&peaks), [7, 40]);
+        peaks[..20].fill(100.0);
+        assert_eq!(outliers(&peaks), [0usize; 0], "so many are no exception");
+        assert_eq!(outliers(&[]), [0usize; 0]);
+    }
+
+    #[test]
+    fn the_function_stays_when_outliers_are_set_apart() {
+        let graph = encoder("distilbert-l2-h32-a4", |_| ());
+        let peaks = |id: ValueId| {
+            let mut peaks = vec![1.0; *graph.shape(id).last()?];
+            (peaks[3], peaks[20]) = (50.0, 70.0);
+            Some(peaks)
+        };
+        let (out, split) = set_apart(&graph, peaks);
+        assert_eq!(split, 4);
+        let linear = |graph: &Graph| graph.nodes.iter().filter(|node| node.op == Op::Linear).count();
+        // Two layers for each attention, five for each feed-forward part.
+        assert_eq!(linear(&out), linear(&graph) + 2 * 2 + 2 * 5);
+        let ids: Vec<f32> = (0..ROOM).map(|i| if i < 9 { (i * 4) as f32 } else { -1.0 }).collect();
+        let ids = Tensor::new([1, ROOM], ids);
+        let [before, after] = [&graph, &out].map(|g| reference::run(g, std::slice::from_ref(&ids)).unwrap());
+        assert!(
+            before[0].data().iter().zip(after[0].data()).all(|(a, b)| (a - b).abs() < 1e-5),
+            "{after:?} {before:?}"
+        );
+        let weight = out.param(out.find("transformer.layer.0.ffn.lin2.weight").unwrap()).unwrap();
+        assert!(weight.data()[3 * 128..4 * 128].iter().all(|&w| w == 0.0) && weight.data()[20] == 0.0);
+    }
+}
