@@ -17,10 +17,12 @@ mod mapping;
 mod measure;
 mod observer;
 mod outliers;
+mod parts;
 mod proof;
 mod scheme;
 mod site;
 mod smooth;
+mod split;
 mod steps;
 
 pub use calibrate::Samples;
@@ -57,6 +59,8 @@ pub struct QuantSettings {
     pub equalize: bool,
     /// Whether to try bias correction.
     pub bias_correction: bool,
+    /// Parts into which the hidden values of feed-forward parts of encoders are cut, which then are alive one after another.
+    pub hidden_parts: usize,
 }
 
 impl Default for QuantSettings {
@@ -67,6 +71,7 @@ impl Default for QuantSettings {
             percentile: 99.99,
             equalize: true,
             bias_correction: true,
+            hidden_parts: 1,
         }
     }
 }
@@ -81,6 +86,9 @@ impl QuantSettings {
         if self.calibrators.is_empty() {
             let names = Calibrator::ALL.map(Calibrator::name).join(", ");
             return wrong("calibrators", format!("the list is empty; known are {names}"));
+        }
+        if !(1..=64).contains(&self.hidden_parts) {
+            return wrong("hidden_parts", format!("{} is not from 1 to 64", self.hidden_parts));
         }
         if !(50.0..=100.0).contains(&self.percentile) {
             return wrong("percentile", format!("{} is not from 50 to 100", self.percentile));
@@ -139,6 +147,7 @@ pub fn quantize(
     check_finite(graph)?;
     let mut reference = canonicalize(graph.with_batch(1)?);
     rewrite::run(&mut reference, rewrite::TEXTS);
+    let (reference, _) = parts::cut(&reference, settings.hidden_parts);
     let samples = samples.thin(settings.samples);
     let mut best = Candidate::new(reference.clone(), reference, &samples, settings)?;
     let mut trials = vec![Trial { name: "rounded".into(), snr_db: best.snr_db(), kept: true }];

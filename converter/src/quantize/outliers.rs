@@ -5,8 +5,9 @@
 //! own cost little: `y = A x` becomes a sum of `A x` without its outlier rows, and of these rows alone, which a matrix of ones
 //! puts in their places.
 
-use super::equalize::{change, owns_params};
-use crate::graph::{Graph, Node, Op, Tensor, Unary, ValueId};
+use super::equalize::change;
+use super::split::{Hidden, clear, insert_behind, is_layer, linear, part, sum_behind};
+use crate::graph::{Graph, Node, Op, Tensor, ValueId};
 
 /// Channels that are set apart at most.
 const MOST: usize = 16;
@@ -46,36 +47,6 @@ fn outliers(peaks: &[f32]) -> Vec<usize> {
     order.truncate(if steps(best) * GAIN < steps(0) { best } else { 0 });
     order.sort_unstable();
     order
-}
-
-fn is_layer(graph: &Graph, node: &Node) -> bool {
-    node.op == Op::Linear && owns_params(graph, node)
-}
-
-/// The sum of two computed values of one shape that alone reads what a layer makes.
-fn sum_behind(graph: &Graph, layer: &Node) -> Option<ValueId> {
-    let &[reader] = graph.consumers(layer.output).as_slice() else { return None };
-    let sum = &graph.nodes[reader];
-    let whole = |id: &ValueId| graph.param(*id).is_none() && graph.shape(*id) == graph.shape(sum.output);
-    let fits = sum.op == Op::Add && sum.inputs[0] != sum.inputs[1] && sum.inputs.iter().all(whole);
-    (fits && graph.uses(layer.output) == 1).then_some(sum.output)
-}
-
-/// A layer and a function before another layer.
-#[derive(Clone, Copy)]
-struct Hidden<'a> {
-    layer: &'a Node,
-    function: Unary,
-    values: ValueId,
-}
-
-impl<'a> Hidden<'a> {
-    fn before(graph: &'a Graph, layer: &Node) -> Option<Self> {
-        let made = graph.sole_producer(layer.inputs[0])?;
-        let Op::Unary(function) = made.op else { return None };
-        let first = graph.sole_producer(made.inputs[0]).filter(|node| is_layer(graph, node))?;
-        Some(Hidden { layer: first, function, values: made.output })
-    }
 }
 
 /// A layer with the rows and columns that get layers of their own.
@@ -138,46 +109,8 @@ impl Split<'_> {
         if let Some(hidden) = self.hidden {
             hidden.layer.inputs[1..].iter().for_each(|&id| change(out, id, |t| clear(t, &self.columns, &[])));
         }
-        let reads = out.nodes[..old].iter_mut().flat_map(|node| &mut node.inputs).chain(&mut out.outputs);
-        reads.filter(|id| **id == sum).for_each(|id| *id = total);
-        let new: Vec<Node> = out.nodes.drain(old..).collect();
-        let place = out.nodes.iter().position(|node| node.output == sum)? + 1;
-        out.nodes.splice(place..place, new);
-        Some(())
-    }
-}
-
-/// A linear layer with parameters of its own.
-fn linear(out: &mut Graph, name: String, x: ValueId, weight: Tensor, bias: Option<Tensor>) -> Option<ValueId> {
-    let mut inputs = vec![x, out.add_param(format!("{name}.weight"), weight)];
-    inputs.extend(bias.map(|bias| out.add_param(format!("{name}.bias"), bias)));
-    out.add(name, Op::Linear, &inputs).ok()
-}
-
-/// Rows of a matrix (or of a vector, elements), and of these the columns that are named.
-fn part(tensor: &Tensor, rows: &[usize], columns: Option<&[usize]>) -> Tensor {
-    let width = tensor.len() / tensor.shape()[0].max(1);
-    let row = |&row: &usize| &tensor.data()[row * width..(row + 1) * width];
-    match columns {
-        None => {
-            let shape = [&[rows.len()], &tensor.shape()[1..]].concat();
-            Tensor::new(shape, rows.iter().flat_map(row).copied().collect())
-        }
-        Some(columns) => {
-            let data = rows.iter().flat_map(|r| columns.iter().map(move |&column| row(r)[column])).collect();
-            Tensor::new([rows.len(), columns.len()], data)
-        }
-    }
-}
-
-/// Makes rows and columns of a matrix zero.
-fn clear(tensor: &mut Tensor, rows: &[usize], columns: &[usize]) {
-    let width = (tensor.len() / tensor.shape()[0].max(1)).max(1);
-    for (index, row) in tensor.data_mut().chunks_exact_mut(width).enumerate() {
-        if rows.contains(&index) {
-            row.fill(0.0);
-        }
-        columns.iter().for_each(|&column| row[column] = 0.0);
+        let new = out.nodes.drain(old..).collect();
+        insert_behind(out, sum, total, new)
     }
 }
 

@@ -122,6 +122,7 @@ fn settings_are_checked() {
     let rows = [
         (QuantSettings { samples: 0, ..QuantSettings::default() }, "`samples`"),
         (QuantSettings { calibrators: vec![], ..QuantSettings::default() }, "min-max, percentile, mse, entropy"),
+        (QuantSettings { hidden_parts: 0, ..QuantSettings::default() }, "`hidden_parts`"),
         (QuantSettings { percentile: 120.0, ..QuantSettings::default() }, "120"),
     ];
     for (settings, expected) in rows {

@@ -13,6 +13,7 @@ mod fold_scale;
 mod join_hard_swish;
 mod matmul_to_linear;
 mod merge_reshape;
+mod normalize_to_norm;
 mod patch;
 mod pool_to_global;
 mod raise_pick;
@@ -54,8 +55,8 @@ pub const SIMPLIFY: &[Rule] = &[
     pool_to_global::rule,
 ];
 
-/// Rules that spare networks for texts work that no output depends on.
-pub const TEXTS: &[Rule] = &[raise_pick::rule];
+/// Rules that make networks for texts cheaper, or possible, in integers.
+pub const TEXTS: &[Rule] = &[raise_pick::rule, normalize_to_norm::rule];
 
 /// The normal form of a graph for inference: channels-last, batch norms folded away, no detours.
 ///
