@@ -76,7 +76,7 @@ fn main() {
         [batch, 32, 32, 3],
         (0..batch * 3072).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect::<Vec<_>>(),
     );
-    let task = Task { image: [32, 32, 3], classes: 10 };
+    let task = Task::of_images([32, 32, 3], 10);
     let build = |name: &str| families::build(name, &task, 1).unwrap_or_else(|error| panic!("{name}: {error}"));
     for &threads in &threads {
         for name in ["resnet8", "resnet8-40"] {

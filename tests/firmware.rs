@@ -39,7 +39,7 @@ fn a_trained_network_gives_equal_bytes_on_this_computer_and_on_emulated_boards()
     let model = host::parse(&path, &bytes).unwrap();
     let (exact, _) =
         prove(&[Subject { file: MODEL, model, names: &[] }], None, &images, &Unwatched::default()).unwrap();
-    assert!(exact.tables.iter().any(|run| run.table == "scalar" && run.images == IMAGES));
+    assert!(exact.tables.iter().any(|run| run.table == "scalar" && run.n == IMAGES));
     if !has_emulator() {
         return skipped("qemu-system-arm is not installed: `cargo xtask setup` does that");
     }

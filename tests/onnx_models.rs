@@ -62,7 +62,7 @@ fn exports_of_other_tools_answer_like_pytorch() {
 fn every_family_survives_the_way_to_onnx_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("student.onnx");
-    let task = Task { image: [32, 32, 3], classes: 10 };
+    let task = Task::of_images([32, 32, 3], 10);
     for name in ["resnet8", "resnet8-40", "resnet20", "resnet18", "resnet50"] {
         let graph = families::build(name, &task, 1).unwrap();
         let input = Tensor::new([1, 32, 32, 3], (0..3072).map(|i| (i as f32 * 0.7).sin()).collect());

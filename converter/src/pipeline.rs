@@ -1,16 +1,19 @@
 //! START HERE: the stages in order, each one call from the former stage's artifact to the next.
 
+mod data;
+mod encoders;
 mod error;
 mod float;
-mod images;
 mod int8;
 mod judge;
+mod label;
 
+pub use data::Data;
 pub use error::BuildError;
 pub use float::{Student, Teachers};
-pub use images::Images;
 pub use int8::{Packed, Planned, Quantized};
 pub use judge::Made;
+pub use label::Answers;
 
 use crate::artifact::Store;
 use crate::recipe::Recipe;
@@ -34,7 +37,7 @@ pub struct Built {
     /// Times taken on this computer.
     pub measured: Vec<Measured>,
     /// What it was judged on.
-    pub images: Images,
+    pub data: Data,
     /// The model files.
     pub models: Vec<Packed>,
 }
@@ -50,15 +53,15 @@ impl<'a> Build<'a> {
     /// # Errors
     /// If a stage fails or is interrupted, or the result misses a bar of the recipe; everything finished is kept.
     pub fn all(&self) -> Result<Built, BuildError> {
-        let images = self.images()?;
-        let teachers = self.teachers(&images)?;
-        let labels = self.label(&images, &teachers)?;
-        let student = self.distill(&images, &teachers, labels.as_ref())?;
-        let quantized = self.quantize(&images, &student)?;
+        let data = self.data()?;
+        let teachers = self.teachers(&data)?;
+        let answers = self.label(&data, &teachers)?;
+        let student = self.distill(&data, &teachers, answers.as_ref())?;
+        let quantized = self.quantize(&data, &student)?;
         let plans = self.plan(&quantized)?;
-        let models = self.pack(&images, &quantized, &plans)?;
+        let models = self.pack(&data, &quantized, &plans)?;
         let made = Made {
-            images: &images,
+            data: &data,
             teachers: &teachers,
             student: &student,
             quantized: &quantized,
@@ -70,7 +73,7 @@ impl<'a> Build<'a> {
         if record.bars.iter().any(|bar| !bar.met) {
             return Err(BuildError::Missed(record.bars));
         }
-        Ok(Built { record, measured, images, models })
+        Ok(Built { record, measured, data, models })
     }
 
     /// How long work is run, with its state kept under `name` if it is to survive an interruption.

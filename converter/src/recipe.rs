@@ -4,14 +4,14 @@
 //! made: paths are taken relative to the recipe and `${NAME}` is replaced from the environment. Every error names the
 //! file, the line and the key.
 
+mod check;
 mod text;
 
-use crate::data::Format;
+use crate::data::text::TextAugment;
+use crate::data::{Format, Kind, Set};
 use crate::distill::{DistillSettings, LabelSettings};
-use crate::families;
 use crate::quantize::QuantSettings;
 use crate::train::TrainSettings;
-use limbeck_targets::Target;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub struct Recipe {
     /// Names of hosts and boards, best first; the model file is packed for the first, and must fit them all.
     #[serde(default)]
     pub targets: Vec<String>,
-    /// The images.
+    /// The images or texts.
     pub data: Data,
     /// Networks whose outputs the student learns; several are an ensemble.
     #[serde(default)]
@@ -51,7 +51,7 @@ pub struct Recipe {
     pub about: BTreeMap<String, String>,
 }
 
-/// Where the images come from.
+/// Where the images or texts come from.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
@@ -61,36 +61,55 @@ pub struct Data {
     pub format: Option<Format>,
     /// Height and width to which images are scaled; needed where files differ in size.
     pub size: Option<[usize; 2]>,
-    /// Instead of files: the built-in generated task.
+    /// The longest text, in tokens, begin and end included; what is longer is cut off, and counted.
+    pub tokens: Option<usize>,
+    /// Instead of files: a built-in generated task.
     pub generated: Option<Generated>,
 }
 
-/// Sizes of the built-in task.
+/// A built-in task and its sizes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generated {
-    /// Images to learn from.
+    /// Which task.
+    #[serde(default)]
+    pub kind: Builtin,
+    /// Examples to learn from.
     pub train: usize,
-    /// Images to be judged on.
+    /// Examples to be judged on.
     pub test: usize,
-    /// Which pictures.
+    /// Which examples.
     #[serde(default = "one")]
     pub seed: u64,
 }
+
+/// A task that the program makes itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Builtin {
+    /// Pictures of figures.
+    #[default]
+    Shapes,
+    /// Requests to the devices of a home.
+    Intents,
+}
+
+/// The longest text where a recipe does not say it.
+const TOKENS: usize = 64;
 
 fn one() -> u64 {
     1
 }
 
-/// One teacher: weights from a file, or a network that is trained first.
+/// One teacher: weights from a file, or a network that is trained first; a folder of weights may be trained further.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
-    /// An ONNX file, or a safetensors file.
+    /// An ONNX file or a safetensors file; for texts, a Hugging Face folder with a tokenizer.
     pub weights: Option<PathBuf>,
     /// The network that is trained, or that safetensors fill; known by the names of the tensors where it is not given.
     pub network: Option<String>,
-    /// How it is trained, where there are no weights.
+    /// How it is trained where there are no weights, or fine-tuned where they are a folder's.
     pub train: Option<TrainSettings>,
     /// Mean of each channel, of pixels from 0 to 1.
     pub mean: Option<[f32; 3]>,
@@ -102,8 +121,15 @@ pub struct Teacher {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Student {
-    /// A named size of a family, such as `resnet8`.
+    /// A named size of a family, such as `resnet8` or `bert-tiny`.
     pub network: String,
+    /// Whether it begins with the first teacher's tables and every so many of its layers.
+    #[serde(default)]
+    pub inherit: bool,
+    /// Most words and pieces of words that it knows, those that the training texts need; without it, as many as its teacher.
+    pub vocabulary: Option<usize>,
+    /// How the texts that it sees are changed, in as many views as the teachers are asked about; without it, not at all.
+    pub augment: Option<TextAugment>,
     /// How it is trained; its changes of images are also what the teachers are asked about.
     #[serde(default)]
     pub train: TrainSettings,
@@ -119,7 +145,9 @@ pub struct Accept {
     pub int8_accuracy: Option<f64>,
     /// Most accuracy that quantization may cost.
     pub int8_drop: Option<f64>,
-    /// Least share of images on which int8 and float student agree.
+    /// Least accuracy of the int8 student as a share of the teachers'.
+    pub kept: Option<f64>,
+    /// Least share of examples on which int8 and float student agree.
     pub agreement: Option<f64>,
     /// Most bytes of the model file.
     pub model_bytes: Option<u64>,
@@ -151,7 +179,6 @@ impl Recipe {
 
     fn parse(source: &Source, folder: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, RecipeError> {
         let mut recipe: Recipe = source.typed()?;
-        recipe.check(source)?;
         if let Some(path) = &mut recipe.data.path {
             source.resolve(path, folder, env, &["data", "path"])?;
         }
@@ -160,89 +187,28 @@ impl Recipe {
                 source.resolve(path, folder, env, &["teacher", &number.to_string(), "weights"])?;
             }
         }
+        check::check(&recipe, source)?;
         Ok(recipe)
     }
-
-    /// What types cannot say. All that can be known to fail is told now, not after hours of training.
-    fn check(&self, source: &Source) -> Result<(), RecipeError> {
-        let wrong = |key: &[&str], problem: String| Err(source.wrong(key, problem));
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
-            return wrong(&["name"], format!("`{}` names files: use letters, digits, `-` and `_`", self.name));
-        }
-        let data = &self.data;
-        match (&data.generated, &data.path) {
-            (Some(_), None) | (None, Some(_)) => {}
-            (Some(_), Some(_)) => return wrong(&["data"], "has both `path` and `generated`: keep one".into()),
-            (None, None) => return wrong(&["data"], "needs `path = \"FOLDER\"`, or `generated`".into()),
-        }
-        if data.generated.as_ref().is_some_and(|generated| generated.train.min(generated.test) < 8) {
-            return wrong(&["data", "generated"], "each part needs 8 pictures or more".into());
-        }
-        if data.size.is_some_and(|size| size.contains(&0)) {
-            return wrong(&["data", "size"], "a size is at least 1".into());
-        }
-        for target in &self.targets {
-            Target::find(target).map_err(|error| source.wrong(&["targets"], error.to_string()))?;
-        }
-        for (number, teacher) in self.teacher.iter().enumerate() {
-            let number = &number.to_string();
-            if let Some(train) = &teacher.train {
-                check_training(train, source, &["teacher", number, "train"])?;
-            }
-            if let Some(network) = &teacher.network {
-                check_network(network, source, &["teacher", number, "network"])?;
-            }
-            let problem = match (&teacher.weights, &teacher.network, &teacher.train) {
-                (Some(_), _, Some(_)) => "has both `weights` and `train`: keep one",
-                (None, _, None) => "needs `weights = \"FILE\"`, or `network` and `train` to be trained here",
-                (None, None, Some(_)) => "is to be trained, but has no `network`",
-                (Some(path), Some(_), _) if is_onnx(path) => "is an ONNX file, which brings its own network",
-                _ => continue,
-            };
-            return wrong(&["teacher", number], format!("a teacher {problem}"));
-        }
-        if let Some(student) = &self.student {
-            check_training(&student.train, source, &["student", "train"])?;
-            check_network(&student.network, source, &["student", "network"])?;
-        }
-        if self.label.views == 0 {
-            return wrong(&["label", "views"], "at least one view is needed".into());
-        }
-        if let Some(problem) = self.distill.problem() {
-            return wrong(&["distill"], problem);
-        }
-        if let Err(error) = self.quantize.check() {
-            return wrong(&["quantize"], error.to_string());
-        }
-        match (&self.student, self.teacher.len()) {
-            (None, 0) => wrong(&["student"], "there is nothing to make: add `[student]` or a `[[teacher]]`".into()),
-            (None, n) if n > 1 => {
-                wrong(&["teacher"], format!("{n} teachers cannot be quantized as one: add `[student]`"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Settings that no training can begin with.
-fn check_training(settings: &TrainSettings, source: &Source, key: &[&str]) -> Result<(), RecipeError> {
-    settings.problem().map_or(Ok(()), |problem| Err(source.wrong(key, problem)))
-}
-
-/// A network that does not exist.
-fn check_network(name: &str, source: &Source, key: &[&str]) -> Result<(), RecipeError> {
-    if families::names().any(|known| known == name) {
-        return Ok(());
-    }
-    let known: Vec<String> = families::names().map(str::to_owned).collect();
-    let problem =
-        format!("there is no network `{name}`{}; there are: {}", text::nearest(name, &known), known.join(", "));
-    Err(source.wrong(key, problem))
 }
 
 impl Data {
-    /// Where the images come from, in a few words and without folders of this computer.
+    /// What the examples are.
+    pub fn kind(&self) -> Kind {
+        match (&self.generated, self.format, &self.path) {
+            (Some(Generated { kind: Builtin::Intents, .. }), ..) => Kind::Texts,
+            (Some(_), ..) | (None, None, None) => Kind::Images,
+            (None, Some(format), _) => format.kind(),
+            (None, None, Some(path)) => Set::kind_at(path),
+        }
+    }
+
+    /// The longest text, in tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens.unwrap_or(TOKENS)
+    }
+
+    /// Where the examples come from, in a few words and without folders of this computer.
     pub fn describe(&self) -> String {
         let last =
             |path: &PathBuf| path.file_name().map_or_else(|| ".".into(), |name| name.to_string_lossy().into_owned());
@@ -315,7 +281,7 @@ network = "resnet8"
             ("[label]\nviews = 0\n", "r.toml:9: `label.views`: at least one"),
             (
                 "[[teacher]]\nnetwork = \"resnet8\"\ntrain = {}\n[[teacher]]\nnetwork = \"resnet21\"\ntrain = {}\n",
-                "r.toml:12: `teacher.network`: there is no network `resnet21`; did you mean `resnet20`?; there are: ",
+                "r.toml:12: `teacher.network`: there is no network `resnet21` for images; did you mean `resnet20`?; there are: ",
             ),
         ];
         for (text, expected) in rows {

@@ -9,7 +9,7 @@ const SMALL: &str = "generated = { train = 64, test = 16 }";
 
 /// A network for the generated task, or for another number of classes.
 fn network(name: &str, classes: usize) -> Graph {
-    families::build(name, &Task { image: [32, 32, 3], classes }, 7).unwrap()
+    families::build(name, &Task::of_images([32, 32, 3], classes), 7).unwrap()
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn bad_recipes_are_refused_before_any_work() {
         ("resnet8-8", "resnet9", &["`resnet9`", "there are: resnet8-8, resnet8"]),
         ("batch = 32", "batch = 0", &["`batch` is 0"]),
         ("\"tiny\"", "\"../tiny\"", &["r.toml:1: `name`", "letters, digits"]),
-        ("train = 96", "train = 1", &["`data.generated`", "8 pictures"]),
+        ("train = 96", "train = 1", &["`data.generated`", "8 examples"]),
         ("[data]", "[data", &["r.toml:5"]),
     ];
     for (good, bad, parts) in rows {
@@ -101,7 +101,7 @@ fn onnx_teachers_that_do_not_fit_are_told() {
     check(&["t.onnx", "NaN"]);
     export(&network("resnet8-8", 10), &path).unwrap();
     check(&["t.onnx", "10", "8 classes"]);
-    export(&families::build("resnet8-8", &Task { image: [16, 16, 3], classes: 8 }, 7).unwrap(), &path).unwrap();
+    export(&families::build("resnet8-8", &Task::of_images([16, 16, 3], 8), 7).unwrap(), &path).unwrap();
     check(&["t.onnx", "16", "[32, 32, 3]"]);
 }
 

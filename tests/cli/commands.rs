@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::process::Stdio;
 
 /// Demands that the answer has these keys.
-fn assert_keys(answer: &Value, keys: &str) {
+pub(crate) fn assert_keys(answer: &Value, keys: &str) {
     for key in keys.split_whitespace() {
         assert!(answer.get(key).is_some(), "no `{key}` in {answer}");
     }
@@ -39,7 +39,7 @@ fn stages_are_commands() {
     let folder = folder_with(&tiny());
     let rows = [
         ("train", "recipe teachers trained", "teacher1.safetensors"),
-        ("label", "recipe images views folder", "labels-"),
+        ("label", "recipe n views folder", "labels-"),
         ("distill", "recipe teachers student parameters training sha256 file", "student.safetensors"),
         ("quantize", "recipe sha256 file report", "int8.safetensors"),
         ("pack", "recipe models", "tiny.lmb"),
@@ -121,7 +121,7 @@ fn models_are_run_and_every_table_says_the_same() {
     assert_keys(&eval, "n accuracy cross_entropy calibration_error confusion digest");
     assert_eq!(eval["n"], 24);
     let verified = run("verify --data generated").answer();
-    assert_keys(&verified, "images tables digest self_tests certificate not_run");
+    assert_keys(&verified, "n tables digest self_tests certificate not_run");
     assert_eq!(run("verify --device gpu").error(1), "this build has no GPU kernels: use `--device cpu`");
 
     let inspected = run("inspect").answer();
@@ -135,7 +135,7 @@ fn models_are_run_and_every_table_says_the_same() {
         assert_keys(&timed, "model table min_ms median_ms runs");
         assert_eq!((timed["table"].as_str(), &timed["runs"]), (Some(table), &Value::from(5)));
     }
-    assert_eq!(run("verify --table scalar").answer()["random_pixels"], true);
+    assert_eq!(run("verify --table scalar").answer()["random"], true);
     for words in ["run a.png", "eval --data generated", "bench", "verify"] {
         let error = run(&format!("{words} --table sse9")).error(1);
         assert!(error.starts_with("no kernel table is called `sse9`; there are: scalar, "), "{error}");
@@ -194,7 +194,8 @@ fn misuse_is_told_in_json_too() {
         ("--json eval model.lmb", "--data"),
         ("--json bench model.lmb --runs 0", "runs"),
         ("--json eval model.lmb --data x --limit 0", "limit"),
-        ("--json eval model.lmb --data x --format tsv", "folder"),
+        ("--json eval model.lmb --data x --format tvs", "folder"),
+        ("--json bench model.lmb --length 0", "length"),
     ] {
         let error = Run::new(built(), words).error(2);
         assert!(error.contains(part), "{words}: {error}");

@@ -213,5 +213,5 @@ fn photographs_load() {
     let path = root.join("hymenoptera");
     let folder = folder_with(&(head(&format!("path = {path:?}\nsize = [64, 64]")) + STUDENT));
     let run = Run::new(folder.path(), "train r.toml");
-    assert!(run.code == Some(0) && run.stderr.contains("64x64, 2 classes"), "{run:?}");
+    assert!(run.code == Some(0) && run.stderr.contains("2 classes, 64x64"), "{run:?}");
 }

@@ -2,7 +2,9 @@
 //! the end.
 #![cfg(unix)]
 
-use crate::support::{Run, assert_same_results, built, files, folder_with, litter, program, tiny};
+use crate::support::{
+    Run, assert_same_results, built, built_text, files, folder_with, litter, program, tiny, tiny_text,
+};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -29,7 +31,17 @@ fn signalled(folder: &Path, signal: &str, stage: &str, wait: Duration) -> Run {
 
 #[test]
 fn whatever_stops_a_build_it_goes_on_to_the_same_bytes() {
-    let folder = folder_with(&tiny());
+    goes_on(&tiny(), built(), 120);
+}
+
+#[test]
+fn whatever_stops_a_build_of_texts_it_goes_on_to_the_same_bytes() {
+    goes_on(&tiny_text(), built_text(), 60);
+}
+
+/// Stops a build again and again, in trainings after some milliseconds, and compares its results with those of a whole one.
+fn goes_on(recipe: &str, whole: &Path, milliseconds: u64) {
+    let folder = folder_with(recipe);
     let work = folder.path().join("w");
     // The stage that is over when the signal comes, and the one that it comes in.
     let rows = [
@@ -43,7 +55,7 @@ fn whatever_stops_a_build_it_goes_on_to_the_same_bytes() {
         ("TERM", "verify", "report"),
     ];
     for (signal, over, during) in rows {
-        let wait = if during == "teacher" || during == "distill" { 120 } else { 0 };
+        let wait = if during == "teacher" || during == "distill" { milliseconds } else { 0 };
         let run = signalled(folder.path(), signal, over, Duration::from_millis(wait));
         assert!(!run.stderr.contains("panicked"), "{run:?}");
         if signal == "KILL" {
@@ -59,7 +71,7 @@ fn whatever_stops_a_build_it_goes_on_to_the_same_bytes() {
     }
     let run = Run::new(folder.path(), "build r.toml --json --work w");
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert_same_results(&built().join("limbeck-out/tiny"), &work);
+    assert_same_results(&whole.join("limbeck-out/tiny"), &work);
 }
 
 #[test]

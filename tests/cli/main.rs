@@ -5,3 +5,4 @@ mod commands;
 mod images;
 mod interrupted;
 mod support;
+mod texts;

@@ -120,22 +120,41 @@ pub(crate) fn folder_with(recipe: &str) -> tempfile::TempDir {
     folder
 }
 
+/// A recipe of seconds for texts: generated requests, a teacher that is trained, a student that begins with its layer.
+pub(crate) fn tiny_text() -> String {
+    let head = head("generated = { kind = \"intents\", train = 160, test = 40 }\ntokens = 16");
+    let train = "optimizer = { kind = \"adamw\" }, learning_rate = 2e-3, batch = 16, warmup = 0.5, ema = 0.9";
+    let teacher = format!("[[teacher]]\nnetwork = \"distilbert-l2-h32-a2\"\ntrain = {{ epochs = 24, {train} }}\n");
+    let student = format!(
+        "network = \"distilbert-l1-h32-a2\"\ninherit = true\ntrain = {{ epochs = 24, {train}, hold_out = 8 }}\n"
+    );
+    format!("{head}{teacher}[student]\n{student}")
+}
+
 /// The finished build of [`tiny`], made once: a folder with `r.toml`, and the artifacts in `limbeck-out/tiny`.
 pub(crate) fn built() -> &'static Path {
-    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli");
-        // Left by an earlier run of the tests, if any.
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("r.toml"), tiny()).unwrap();
-        let run = Run::new(&folder, "--quiet build r.toml");
-        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
-        folder
-    });
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| build("cli", &tiny()));
     &BUILT
 }
 
-/// The model file of [`built`].
+/// The finished build of [`tiny_text`], likewise.
+pub(crate) fn built_text() -> &'static Path {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| build("cli-text", &tiny_text()));
+    &BUILT
+}
+
+fn build(name: &str, recipe: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Left by an earlier run of the tests, if any.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("r.toml"), recipe).unwrap();
+    let run = Run::new(&folder, "--quiet build r.toml");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+    folder
+}
+
+/// The model file of [`built`] and of [`built_text`].
 pub(crate) const MODEL: &str = "limbeck-out/tiny/tiny.lmb";
 
 /// What a build makes that must be the same each time: everything but the report, which has times, and what is hidden.

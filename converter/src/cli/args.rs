@@ -3,6 +3,7 @@
 use crate::data::Format;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Distills large teacher models into small int8 students that run bit for bit the same everywhere.
@@ -45,7 +46,7 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Measure a model's accuracy.
     Eval(EvalArgs),
-    /// Classify image files.
+    /// Classify image files, or texts.
     Run(RunArgs),
     /// Measure the time of a run.
     Bench(BenchArgs),
@@ -81,9 +82,12 @@ pub struct BuildArgs {
 /// `limbeck demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Folder for the artifacts.
-    #[arg(long, value_name = "FOLDER", default_value = "limbeck-out/demo")]
-    pub work: PathBuf,
+    /// Understand texts instead of pictures.
+    #[arg(long)]
+    pub text: bool,
+    /// Folder for the artifacts [default: limbeck-out/demo, limbeck-out/demo-text].
+    #[arg(long, value_name = "FOLDER")]
+    pub work: Option<PathBuf>,
 }
 
 /// `limbeck export`
@@ -114,10 +118,10 @@ pub struct RunnerArgs {
     pub table: Option<String>,
 }
 
-/// Labelled images.
+/// Labelled images or texts.
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// Images: a folder, a record file, or `generated`.
+    /// Images or texts: a folder, a file, or `generated`.
     #[arg(long, value_name = "PATH")]
     pub data: PathBuf,
     /// Layout of the data; guessed when clear.
@@ -141,7 +145,7 @@ pub enum Device {
 pub struct VerifyArgs {
     /// The model file (`.lmb`).
     pub model: PathBuf,
-    /// Images: a folder, a record file, or `generated` [default: random pixels].
+    /// Images or texts: a folder, a file, or `generated` [default: random ones].
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// Layout of the data; guessed when clear.
@@ -161,10 +165,10 @@ pub struct EvalArgs {
     /// The model.
     #[command(flatten)]
     pub model: RunnerArgs,
-    /// The images.
+    /// The examples.
     #[command(flatten)]
     pub data: DataArgs,
-    /// Only the first so many images.
+    /// Only the first so many examples.
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub limit: Option<usize>,
 }
@@ -175,9 +179,9 @@ pub struct RunArgs {
     /// The model.
     #[command(flatten)]
     pub model: RunnerArgs,
-    /// Image files (png, jpeg), scaled to what the model takes.
+    /// Image files (png, jpeg), which are scaled to what the model takes; or texts, each one argument.
     #[arg(required = true, value_name = "INPUT")]
-    pub inputs: Vec<PathBuf>,
+    pub inputs: Vec<OsString>,
 }
 
 /// `limbeck bench`
@@ -189,6 +193,9 @@ pub struct BenchArgs {
     /// How many runs to time.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: u32,
+    /// Tokens of the text, for models of texts [default: as many as the model takes].
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub length: Option<usize>,
 }
 
 /// `limbeck fit`

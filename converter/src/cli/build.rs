@@ -6,26 +6,25 @@ use super::output::{Output, bytes, table};
 use super::settings::Work;
 use super::ui::Ui;
 use crate::artifact::{ArtifactError, Doing, write_whole};
-use crate::distill::Labels;
-use crate::pipeline::{Build, Built, Images, Student, Teachers};
+use crate::pipeline::{Answers, Build, Built, Data, Student, Teachers};
 use crate::verify::record::Record;
 use serde_json::{Value, json};
 
 /// All that the float stages make.
 struct Float {
-    images: Images,
+    data: Data,
     teachers: Teachers,
-    labels: Option<Labels>,
+    answers: Option<Answers>,
     student: Student,
 }
 
 impl Float {
     fn make(build: &Build<'_>) -> Result<Self, Failure> {
-        let images = build.images()?;
-        let teachers = build.teachers(&images)?;
-        let labels = build.label(&images, &teachers)?;
-        let student = build.distill(&images, &teachers, labels.as_ref())?;
-        Ok(Float { images, teachers, labels, student })
+        let data = build.data()?;
+        let teachers = build.teachers(&data)?;
+        let answers = build.label(&data, &teachers)?;
+        let student = build.distill(&data, &teachers, answers.as_ref())?;
+        Ok(Float { data, teachers, answers, student })
     }
 }
 
@@ -33,8 +32,7 @@ impl Float {
 pub(super) fn train(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let work = Work::open(args)?;
     let build = work.build(ui);
-    let images = build.images()?;
-    let teachers = build.teachers(&images)?;
+    let teachers = build.teachers(&build.data()?)?;
     let names: Vec<&str> = teachers.all.iter().map(|teacher| teacher.graph.name.as_str()).collect();
     let value = json!({ "recipe": work.recipe.name, "teachers": names, "trained": teachers.trainings });
     output.answer(&value, || format!("teachers ready: {}", listed(&teachers)))
@@ -44,26 +42,26 @@ pub(super) fn train(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), F
 pub(super) fn label(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let work = Work::open(args)?;
     let build = work.build(ui);
-    let images = build.images()?;
-    let teachers = build.teachers(&images)?;
-    let labels = build.label(&images, &teachers)?;
-    let (views, count) = labels.as_ref().map_or((0, 0), |labels| (labels.views, labels.images));
-    let value = json!({ "recipe": work.recipe.name, "images": count, "views": views, "folder": work.store.root() });
+    let data = build.data()?;
+    let teachers = build.teachers(&data)?;
+    let answers = build.label(&data, &teachers)?;
+    let (views, count) = answers.as_ref().map_or((0, 0), |answers| (answers.logits.views, answers.logits.images));
+    let value = json!({ "recipe": work.recipe.name, "n": count, "views": views, "folder": work.store.root() });
     output.answer(&value, || match count {
         0 => "nothing to ask: the recipe has no teacher, or no student".to_owned(),
-        _ => format!("{count} images in {views} views are answered by {}", listed(&teachers)),
+        _ => format!("{count} {} in {views} views are answered by {}", data.train.kind(), listed(&teachers)),
     })
 }
 
 /// `limbeck distill`
 pub(super) fn distill(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let work = Work::open(args)?;
-    let Float { teachers, labels, student, .. } = Float::make(&work.build(ui))?;
+    let Float { teachers, answers, student, .. } = Float::make(&work.build(ui))?;
     let graph = &student.network.graph;
     let value = json!({
         "recipe": work.recipe.name,
         "teachers": listed(&teachers),
-        "views": labels.map_or(0, |labels| labels.views),
+        "views": answers.map_or(0, |answers| answers.logits.views),
         "student": graph.name,
         "parameters": graph.param_count(),
         "training": student.training,
@@ -78,7 +76,7 @@ pub(super) fn quantize(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<()
     let work = Work::open(args)?;
     let build = work.build(ui);
     let float = Float::make(&build)?;
-    let quantized = build.quantize(&float.images, &float.student)?;
+    let quantized = build.quantize(&float.data, &float.student)?;
     let value = json!({
         "recipe": work.recipe.name,
         "sha256": quantized.digest.to_string(),
@@ -99,9 +97,9 @@ pub(super) fn pack(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Fa
     let work = Work::open(args)?;
     let build = work.build(ui);
     let float = Float::make(&build)?;
-    let quantized = build.quantize(&float.images, &float.student)?;
+    let quantized = build.quantize(&float.data, &float.student)?;
     let plans = build.plan(&quantized)?;
-    let models = build.pack(&float.images, &quantized, &plans)?;
+    let models = build.pack(&float.data, &quantized, &plans)?;
     let size = |file: &str| models.iter().find(|model| model.file == file).map_or(0, |model| model.bytes.len());
     let object = |planned: &crate::pipeline::Planned| {
         json!({
@@ -196,11 +194,12 @@ pub(super) fn summary(work: &Work, built: &Built) -> String {
         .map(|m| vec![m.table.clone(), m.layout.clone(), format!("{:.3} ms", m.median_ms)])
         .collect();
     format!(
-        "\n{}\n{}\n{}\n  {} test images give the same bytes in {} runs of tables and layouts (digest {})\n  report: {}",
+        "\n{}\n{}\n{}\n  {} test {} give the same bytes in {} runs of tables and layouts (digest {})\n  report: {}",
         table(&["network", "accuracy", "agrees"], &networks),
         table(&["target", "table", "model", "arena", "predicted", "file"], &files),
         table(&["here, on table", "layout", "latency"], &times),
-        exact.images,
+        exact.n,
+        built.data.test.kind(),
         exact.tables.len(),
         exact.digest,
         work.store.path("report.html").display()

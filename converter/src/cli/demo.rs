@@ -1,65 +1,102 @@
-//! `limbeck demo`: the whole pipeline on pictures that the program draws itself.
+//! `limbeck demo`: the whole pipeline on pictures or texts that the program makes itself.
 
 use super::Failure;
 use super::args::DemoArgs;
 use super::build::{answer, summary};
-use super::model::{classify, labels};
+use super::model::labels;
 use super::output::{Output, table};
+use super::run::{classify, shortened};
 use super::settings::Work;
 use super::ui::Ui;
 use crate::artifact::{Store, write_whole};
+use crate::data::Set;
 use crate::recipe::Recipe;
+use crate::verify::Feed;
 use crate::verify::host;
-use serde_json::{Value, json};
-use std::path::Path;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
-/// The recipe, as a user would write it; a copy lies in the work folder.
-const RECIPE: &str = include_str!("demo.toml");
+/// A built-in demonstration.
+struct Demo {
+    name: &'static str,
+    /// The recipe, as a user would write it; a copy lies in the work folder.
+    recipe: &'static str,
+    about: &'static str,
+}
 
-/// Test pictures that are shown with what the model says.
+const PICTURES: Demo = Demo {
+    name: "demo",
+    recipe: include_str!("demo.toml"),
+    about: "A teacher learns to name figures in generated pictures, a small student learns from it, becomes int8,",
+};
+
+const TEXTS: Demo = Demo {
+    name: "demo-text",
+    recipe: include_str!("demo-text.toml"),
+    about: "A transformer learns what generated requests want of which device, a small one learns from it, becomes int8,",
+};
+
+/// Test examples that are shown with what the model says.
 const SAMPLES: usize = 8;
 
 /// `limbeck demo`
 pub(super) fn demo(args: &DemoArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
-    ui.say("A teacher learns to name figures in generated pictures, a small student learns from it, becomes int8,");
+    let Demo { name, recipe, about } = if args.text { TEXTS } else { PICTURES };
+    ui.say(about);
     ui.say("and runs with equal bytes on every kernel table of this computer. It takes about two minutes.\n");
-    let work = Work { recipe: Recipe::from_text("demo.toml", RECIPE)?, store: Store::open(&args.work)? };
-    write_whole(&work.store.path("demo.toml"), RECIPE.as_bytes())?;
+    let file = format!("{name}.toml");
+    let folder = args.work.clone().unwrap_or_else(|| PathBuf::from("limbeck-out").join(name));
+    let work = Work { recipe: Recipe::from_text(&file, recipe)?, store: Store::open(folder)? };
+    write_whole(&work.store.path(&file), recipe.as_bytes())?;
     let built = work.build(ui).all()?;
     let Some(packed) = built.models.first() else { return Err("the demo made no model".into()) };
     let (path, kernels) = (Path::new(&packed.file), host::best());
     let bytes = host::in_layout_of(path, packed.bytes.clone(), kernels)?;
     let model = host::parse(path, &bytes)?;
-    let names = labels(&model, built.images.test.classes.len());
-    let mut samples: Vec<(String, String, f64, u64)> = Vec::new();
-    for index in 0..SAMPLES.min(built.images.test.len()) {
-        let said = classify(&model, kernels, built.images.test.image(index))?;
-        let truth = names[built.images.test.labels[index] as usize].clone();
-        samples.push((truth, names[said.index].clone(), said.probabilities[said.index], said.digest));
+    let (test, inputs) = (&built.data.test, built.data.student.read(&built.data.test)?);
+    let names = labels(&model, test.classes().len());
+    let mut samples = Vec::new();
+    for index in 0..SAMPLES.min(test.len()) {
+        let said = classify(&model, kernels, |session| inputs.give(index, session))?;
+        samples.push(Sample {
+            text: if let Set::Texts(texts) = test { Some(texts.texts[index].clone()) } else { None },
+            truth: names[test.labels()[index] as usize].clone(),
+            label: names[said.index].clone(),
+            probability: said.probabilities[said.index],
+            digest: format!("{:016x}", said.digest),
+        });
     }
     let mut value = answer(&work, &built);
-    let object = |(truth, label, probability, digest): &(String, String, f64, u64)| -> Value {
-        json!({ "truth": truth, "label": label, "probability": probability, "digest": format!("{digest:016x}") })
-    };
-    value["samples"] = samples.iter().map(object).collect();
+    value["samples"] = serde_json::to_value(&samples)?;
     output.answer(&value, || {
-        let row = |(truth, label, probability, digest): &(String, String, f64, u64)| {
-            let mark = if truth == label { "✓" } else { "✗" };
-            vec![
-                truth.clone(),
-                label.clone(),
-                format!("{:.1} %", 100.0 * probability),
-                format!("{digest:016x}"),
-                mark.into(),
-            ]
-        };
-        let rows: Vec<Vec<String>> = samples.iter().map(row).collect();
-        let shown = table(&["picture of a", "int8 student says", "probability", "digest", ""], &rows);
-        let model = work.store.path(&packed.file);
-        format!(
-            "{}\n\n{shown}\n  next: limbeck inspect {model}\n        limbeck fit {model} --target stm32f446re-nucleo",
-            summary(&work, &built),
-            model = model.display()
-        )
+        let heading = if args.text { ["text", "int8 student says"] } else { ["picture of a", "int8 student says"] };
+        let rows: Vec<Vec<String>> = samples.iter().map(Sample::row).collect();
+        let shown = table(&[&heading[..], &["probability", "digest", ""]].concat(), &rows);
+        let model = work.store.path(&packed.file).display().to_string();
+        let next =
+            if args.text { format!("run {model} \"please switch the lamp off\"") } else { format!("inspect {model}") };
+        let summary = summary(&work, &built);
+        format!("{summary}\n\n{shown}\n  next: limbeck {next}\n        limbeck fit {model} --target stm32f446re-nucleo")
     })
+}
+
+/// A test example, and what the int8 student says of it.
+#[derive(Serialize)]
+struct Sample {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    truth: String,
+    label: String,
+    probability: f64,
+    digest: String,
+}
+
+impl Sample {
+    /// A line of the table.
+    fn row(&self) -> Vec<String> {
+        let first = self.text.as_deref().map_or_else(|| self.truth.clone(), shortened);
+        let mark = if self.truth == self.label { "✓" } else { "✗" };
+        let probability = format!("{:.1} %", 100.0 * self.probability);
+        vec![first, self.label.clone(), probability, self.digest.clone(), mark.into()]
+    }
 }

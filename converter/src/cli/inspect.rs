@@ -5,6 +5,7 @@ use super::args::{FitArgs, ModelArgs};
 use super::model::labels;
 use super::output::{Answered, Output, bytes, table};
 use crate::artifact::Digest;
+use crate::families::Input;
 use crate::plan::fit;
 use crate::verify::host::{self, layout_name};
 use limbeck_runtime::{Isa, Kernels, Model, arena_bytes};
@@ -15,13 +16,14 @@ use serde_json::{Value, json};
 pub(super) fn inspect(args: &ModelArgs, output: &Output) -> Result<(), Failure> {
     let file = host::read(&args.model)?;
     let model = host::parse(&args.model, &file)?;
-    let (image, classes) = host::task(&model)?;
+    let task = host::task(&model)?;
+    let (classes, kind) = (task.classes, task.input.kind());
     let tables: Vec<&str> =
         Kernels::all().map(|kernels| kernels.isa).filter(|isa| isa.reads(model.layout())).map(Isa::name).collect();
     let certificate = model.certificate();
     // Older files, or files of other makers, may carry any text.
     let metadata = serde_json::from_str(model.metadata()).unwrap_or(json!(model.metadata()));
-    let value = json!({
+    let mut value = json!({
         "model": args.model,
         "bytes": model.file_bytes(),
         "arena_bytes": model.arena_bytes(),
@@ -29,14 +31,25 @@ pub(super) fn inspect(args: &ModelArgs, output: &Output) -> Result<(), Failure> 
         "contract": model.contract_version(),
         "layout": layout_name(model.layout()),
         "tables": tables,
-        "image": image,
         "labels": labels(&model, classes),
-        "certificate": { "images": certificate.items, "digest": format!("{:016x}", certificate.digest) },
+        "certificate": { "n": certificate.items, "digest": format!("{:016x}", certificate.digest) },
         "self_tests": model.self_tests().count(),
         "sha256": Digest::of(&file).to_string(),
         "metadata": metadata,
         "ops": ops(&model),
     });
+    let takes = match task.input {
+        Input::Image(shape) => {
+            value["image"] = json!(shape);
+            format!("images of {} pixels", shape.map(|size| size.to_string()).join(" x "))
+        }
+        Input::Text { vocabulary, tokens } => {
+            let bytes = model.tokenizer().map(|tokenizer| tokenizer.section().len());
+            value["text"] = json!({ "tokens": tokens, "vocabulary": vocabulary, "vocabulary_bytes": bytes });
+            let of = bytes.map_or("no tokenizer".to_owned(), |bytes| format!("a tokenizer of {bytes} bytes"));
+            format!("texts of up to {tokens} tokens out of {vocabulary}, with {of}")
+        }
+    };
     output.answer(&value, || {
         let rows: Vec<Vec<String>> = ops(&model)
             .iter()
@@ -52,7 +65,7 @@ pub(super) fn inspect(args: &ModelArgs, output: &Output) -> Result<(), Failure> 
             })
             .collect();
         format!(
-            "{}: {} ({} of them weights), arena {}, contract {}, layout {}\nclasses: {}\nverified over {} images, digest {:016x}\n\n{}",
+            "{}: {} ({} of them weights), arena {}, contract {}, layout {}\ntakes {takes}\nclasses: {}\nverified over {} {kind}, digest {:016x}\n\n{}",
             args.model.display(),
             bytes(model.file_bytes() as u64),
             bytes(model.weight_bytes() as u64),

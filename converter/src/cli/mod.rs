@@ -6,6 +6,7 @@ mod demo;
 mod inspect;
 mod model;
 mod output;
+mod run;
 mod settings;
 mod targets;
 mod ui;
@@ -30,7 +31,7 @@ pub fn main() -> ExitCode {
     };
     let output = Output { json };
     let ui = Ui::new(quiet);
-    let result = run(command, &output, &ui);
+    let result = obey(command, &output, &ui);
     // A bar that is still drawn would be mixed with the message.
     ui.clear();
     match result {
@@ -39,7 +40,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, output: &Output, ui: &Ui) -> Result<(), Failure> {
+fn obey(command: Command, output: &Output, ui: &Ui) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => demo::demo(&args, output, ui),
         Command::Train(args) => build::train(&args, output, ui),
@@ -50,7 +51,7 @@ fn run(command: Command, output: &Output, ui: &Ui) -> Result<(), Failure> {
         Command::Build(args) => build::all(&args, output, ui),
         Command::Report(recipe) => build::all(&BuildArgs { recipe, output: None }, output, ui),
         Command::Export(args) => build::export(&args, output, ui),
-        Command::Run(args) => model::run(&args, output, ui),
+        Command::Run(args) => run::run(&args, output, ui),
         Command::Eval(args) => model::eval(&args, output, ui),
         Command::Bench(args) => model::bench(&args, output, ui),
         Command::Verify(args) => model::verify(&args, output, ui),

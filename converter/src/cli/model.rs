@@ -1,82 +1,21 @@
-//! The commands that run a model file: `run`, `eval`, `bench`, `verify`.
+//! The commands that run a model file over data: `eval`, `bench`, `verify`.
 
 use super::Failure;
-use super::args::{BenchArgs, Device, EvalArgs, RunArgs, RunnerArgs, VerifyArgs};
+use super::args::{BenchArgs, Device, EvalArgs, RunnerArgs, VerifyArgs};
 use super::output::{Output, table};
-use super::settings;
+use super::settings::{self, Examples};
 use super::ui::Ui;
-use crate::data::{Dataset, load_image};
-use crate::verify::accuracy::{Scores, first_max, score, softmax};
+use crate::data::text::Tokenized;
+use crate::data::{Dataset, Kind};
+use crate::families::Input;
+use crate::verify::Feed;
+use crate::verify::accuracy::{Scores, score};
 use crate::verify::exact::{self, Subject};
 use crate::verify::host;
 use crate::watch::{Stage, Watch};
 use limbeck_runtime::{AlignedBytes, Kernels, Model, Rng};
 use serde_json::json;
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// `limbeck run`
-pub(super) fn run(args: &RunArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
-    let (bytes, kernels) = load(&args.model)?;
-    let model = host::parse(&args.model.model, &bytes)?;
-    let ([height, width, channels], classes) = host::task(&model)?;
-    if channels != 3 {
-        return Err(format!("the model takes images of {channels} channels; image files give 3").into());
-    }
-    let mut results = Vec::new();
-    for path in &args.inputs {
-        if ui.stopped() {
-            return Err(host::HostError::Interrupted.into());
-        }
-        let (pixels, _) = load_image(path, Some([height, width]))?;
-        results.push((path, classify(&model, kernels, &pixels)?));
-    }
-    let names: Vec<String> = labels(&model, classes);
-    let object = |(path, answer): &(&PathBuf, Answer)| {
-        json!({
-            "input": path,
-            "label": names[answer.index],
-            "index": answer.index,
-            "probabilities": answer.probabilities,
-            "digest": format!("{:016x}", answer.digest),
-        })
-    };
-    let value = json!({
-        "model": args.model.model,
-        "table": kernels.isa.name(),
-        "results": results.iter().map(object).collect::<Vec<_>>(),
-    });
-    output.answer(&value, || {
-        let row = |(path, answer): &(&PathBuf, Answer)| {
-            vec![
-                path.display().to_string(),
-                names[answer.index].clone(),
-                format!("{:.1} %", 100.0 * answer.probabilities[answer.index]),
-                format!("{:016x}", answer.digest),
-            ]
-        };
-        table(&["image", "label", "probability", "digest"], &results.iter().map(row).collect::<Vec<_>>())
-    })
-}
-
-/// What a classifier says of one image.
-pub(super) struct Answer {
-    pub(super) index: usize,
-    pub(super) probabilities: Vec<f64>,
-    /// Of the raw output; the same on every device.
-    pub(super) digest: u64,
-}
-
-/// Runs one image, given as the model's own number of pixels.
-pub(super) fn classify(model: &Model<'_>, kernels: &'static Kernels, pixels: &[u8]) -> Result<Answer, host::HostError> {
-    let (output, digest) = host::with_session(model, kernels, |session| {
-        session.set_pixels(0, pixels);
-        session.run();
-        (session.output(0).to_vec(), session.digest())
-    })?;
-    let logits = host::logits(model, &output);
-    Ok(Answer { index: first_max(&logits), probabilities: softmax(&logits), digest })
-}
 
 /// The names of the classes; numbers where the file has none.
 pub(super) fn labels(model: &Model<'_>, classes: usize) -> Vec<String> {
@@ -86,7 +25,7 @@ pub(super) fn labels(model: &Model<'_>, classes: usize) -> Vec<String> {
 }
 
 /// A model file in the layout of the table that is to run it: the one asked for, or the best of this CPU.
-fn load(args: &RunnerArgs) -> Result<(AlignedBytes, &'static Kernels), Failure> {
+pub(super) fn load(args: &RunnerArgs) -> Result<(AlignedBytes, &'static Kernels), Failure> {
     let kernels = forced(args.table.as_deref())?.unwrap_or_else(host::best);
     Ok((host::in_layout_of(&args.model, host::read(&args.model)?, kernels)?, kernels))
 }
@@ -99,14 +38,18 @@ fn forced(table: Option<&str>) -> Result<Option<&'static Kernels>, Failure> {
 pub(super) fn eval(args: &EvalArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let (bytes, kernels) = load(&args.model)?;
     let model = host::parse(&args.model.model, &bytes)?;
-    ui.begin(Stage::Data, "reading images");
-    let images = settings::images(&args.data.data, args.data.format, &model, args.limit)?;
+    let task = host::task(&model)?;
+    ui.begin(Stage::Data, &format!("reading {}", task.input.kind()));
+    let Examples { feed, labels, truncated } =
+        settings::examples(&args.data.data, args.data.format, &model, args.limit)?;
     ui.begin(Stage::Verify, "running");
-    let outputs = host::outputs(&model, kernels, &images, ui, (0, images.len() as u64))?;
-    let (_, classes) = host::task(&model)?;
+    let outputs = host::outputs(&model, kernels, &*feed, feed.len(), ui, (0, feed.len() as u64))?;
+    if outputs.bytes.len() != feed.len() * model.output(0).map_or(0, |port| port.tensor.bytes()) {
+        return Err("the model tells the class of each token, but the data have one label for each text".into());
+    }
     let Scores { n, accuracy, cross_entropy, calibration_error, confusion, .. } =
-        score(&host::logits(&model, &outputs), &images.labels, classes);
-    let digest = format!("{:016x}", exact::digest(&outputs));
+        score(&host::logits(&model, &outputs.bytes), &labels, task.classes);
+    let digest = format!("{:016x}", outputs.digest());
     let value = json!({
         "model": args.model.model,
         "table": kernels.isa.name(),
@@ -116,11 +59,17 @@ pub(super) fn eval(args: &EvalArgs, output: &Output, ui: &Ui) -> Result<(), Fail
         "calibration_error": calibration_error,
         "confusion": confusion,
         "digest": digest,
+        "truncated": truncated,
     });
-    ui.end(Stage::Verify, &format!("{n} images on {}", kernels.isa.name()), false);
+    let kind = feed.kind();
+    ui.end(Stage::Verify, &format!("{n} {kind} on {}", kernels.isa.name()), false);
     output.answer(&value, || {
+        let cut = match truncated {
+            Some(count @ 1..) => format!(", {count} of them cut off"),
+            _ => String::new(),
+        };
         format!(
-            "accuracy {:.2} % of {n} images, cross entropy {cross_entropy:.4}, calibration error {:.2} %, digest {digest}",
+            "accuracy {:.2} % of {n} {kind}{cut}, cross entropy {cross_entropy:.4}, calibration error {:.2} %, digest {digest}",
             100.0 * accuracy,
             100.0 * calibration_error
         )
@@ -131,19 +80,20 @@ pub(super) fn eval(args: &EvalArgs, output: &Output, ui: &Ui) -> Result<(), Fail
 pub(super) fn bench(args: &BenchArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let (bytes, kernels) = load(&args.model)?;
     let model = host::parse(&args.model.model, &bytes)?;
-    let measured = host::measure(&model, kernels, args.runs, Duration::MAX, ui)?;
+    let measured = host::measure(&model, kernels, args.length, args.runs, Duration::MAX, ui)?;
     let mut value = serde_json::to_value(&measured)?;
     value["model"] = json!(args.model.model);
     output.answer(&value, || {
+        let tokens = measured.tokens.map_or_else(String::new, |tokens| format!(", {tokens} tokens"));
         format!(
-            "{} in layout {}, one thread: median {:.4} ms, least {:.4} ms of {} runs",
+            "{} in layout {}, one thread{tokens}: median {:.4} ms, least {:.4} ms of {} runs",
             measured.table, measured.layout, measured.median_ms, measured.min_ms, measured.runs
         )
     })
 }
 
-/// Images of random pixels that stand in where no data are given.
-const RANDOM_IMAGES: usize = 64;
+/// Random examples that stand in where no data are given.
+const RANDOM: usize = 64;
 
 /// `limbeck verify`
 pub(super) fn verify(args: &VerifyArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
@@ -153,27 +103,28 @@ pub(super) fn verify(args: &VerifyArgs, output: &Output, ui: &Ui) -> Result<(), 
     let bytes = host::read(&args.model)?;
     let model = host::parse(&args.model, &bytes)?;
     let only = forced(args.table.as_deref())?.map(|kernels| kernels.isa);
-    let images = match &args.data {
-        Some(path) => settings::images(path, args.format, &model, None)?,
-        None => random_images(&model)?,
+    let feed = match &args.data {
+        Some(path) => settings::examples(path, args.format, &model, None)?.feed,
+        None => random(&model)?,
     };
+    let kind = feed.kind();
     ui.begin(Stage::Verify, "running");
     let (exact, _) =
-        exact::prove(&[Subject { file: &args.model.to_string_lossy(), model, names: &[] }], only, &images, ui)?;
+        exact::prove(&[Subject { file: &args.model.to_string_lossy(), model, names: &[] }], only, &*feed, ui)?;
     let self_tests = model.self_tests().count();
     for kernels in Kernels::all().filter(|kernels| kernels.isa.reads(model.layout())) {
         if let Err(number) = host::with_session(&model, kernels, |session| session.self_test())? {
             return Err(format!("self-test {number} of the file fails on table `{}`", kernels.isa.name()).into());
         }
     }
-    let certificate = certificate(&model, args.data.is_some(), images.len(), &exact.digest)?;
-    let line = format!("{} images, {} tables, {self_tests} self-tests", exact.images, exact.tables.len());
+    let certificate = certificate(&model, args.data.is_some().then_some(exact.n), kind, &exact.digest);
+    let line = format!("{} {kind}, {} tables, {self_tests} self-tests", exact.n, exact.tables.len());
     ui.end(Stage::Verify, &line, false);
     let value = json!({
         "model": args.model,
         "device": "cpu",
-        "images": exact.images,
-        "random_pixels": args.data.is_none(),
+        "n": exact.n,
+        "random": args.data.is_none(),
         "tables": exact.tables,
         "digest": exact.digest,
         "self_tests": self_tests,
@@ -182,32 +133,46 @@ pub(super) fn verify(args: &VerifyArgs, output: &Output, ui: &Ui) -> Result<(), 
     });
     output.answer(&value, || {
         let rows: Vec<Vec<String>> =
-            exact.tables.iter().map(|run| vec![run.table.clone(), run.layout.clone(), run.images.to_string(), "equal".to_owned()]).collect();
+            exact.tables.iter().map(|run| vec![run.table.clone(), run.layout.clone(), run.n.to_string(), "equal".to_owned()]).collect();
         format!(
-            "{}\n{} images{}, digest {}\n{self_tests} self-tests pass; certificate: {certificate}\nnot run: GPU (this build has no GPU kernels)",
-            table(&["table", "layout", "images", "bytes"], &rows),
-            exact.images,
-            if args.data.is_none() { " of random pixels" } else { "" },
+            "{}\n{} {kind}{}, digest {}\n{self_tests} self-tests pass; certificate: {certificate}\nnot run: GPU (this build has no GPU kernels)",
+            table(&["table", "layout", kind.name(), "bytes"], &rows),
+            exact.n,
+            if args.data.is_none() { " drawn at random" } else { "" },
             exact.digest
         )
     })
 }
 
-/// Compares the outputs with what the maker of the file got, if it was for these images.
-fn certificate(model: &Model<'_>, labelled: bool, images: usize, digest: &str) -> Result<String, Failure> {
+/// Compares the outputs for `n` labelled examples, if there are some, with what the maker of the file got.
+fn certificate(model: &Model<'_>, n: Option<usize>, kind: Kind, digest: &str) -> String {
     let certificate = model.certificate();
     let made = format!("{:016x}", certificate.digest);
-    Ok(match (certificate.items as usize, labelled) {
-        (0, _) => "the file has none".to_owned(),
-        (items, true) if items == images && made == *digest => format!("equal over {items} images"),
-        // Other images of the same number give another digest, so this alone proves nothing wrong.
-        (items, _) => format!("{made} over {items} images, which are not these"),
-    })
+    match certificate.items as usize {
+        0 => "the file has none".to_owned(),
+        items if n == Some(items) && made == *digest => format!("equal over {items} {kind}"),
+        // Other examples of the same number give another digest, so this alone proves nothing wrong.
+        items => format!("{made} over {items} {kind}, which are not these"),
+    }
 }
 
-fn random_images(model: &Model<'_>) -> Result<Dataset, Failure> {
-    let (shape, classes) = host::task(model)?;
+/// Images of random pixels, or texts of random tokens, of every length in turn.
+fn random(model: &Model<'_>) -> Result<Box<dyn Feed>, Failure> {
+    let task = host::task(model)?;
     let mut rng = Rng::new(1);
-    let pixels = (0..RANDOM_IMAGES * shape.iter().product::<usize>()).map(|_| rng.byte() as u8).collect();
-    Ok(Dataset { shape, pixels, labels: vec![0; RANDOM_IMAGES], classes: labels(model, classes) })
+    let (labels, classes) = (vec![0; RANDOM], labels(model, task.classes));
+    Ok(match task.input {
+        Input::Image(shape) => {
+            let pixels = (0..RANDOM * shape.iter().product::<usize>()).map(|_| rng.byte() as u8).collect();
+            Box::new(Dataset { shape, pixels, labels, classes })
+        }
+        Input::Text { vocabulary, tokens } => {
+            let (mut ids, mut begins) = (Vec::new(), vec![0]);
+            for text in 0..RANDOM {
+                ids.extend(host::random_ids(&mut rng, vocabulary, 1 + text % tokens.max(1)));
+                begins.push(ids.len());
+            }
+            Box::new(Tokenized { ids, begins, labels, classes, truncated: 0 })
+        }
+    })
 }

@@ -4,9 +4,12 @@ use super::Failure;
 use super::args::RecipeArgs;
 use super::ui::Ui;
 use crate::artifact::Store;
-use crate::data::{Dataset, Format, Part, generate};
+use crate::data::text::{self, Texts, Tokenized};
+use crate::data::{Dataset, Format, Kind, Part, generate};
+use crate::families::Input;
 use crate::pipeline::Build;
 use crate::recipe::Recipe;
+use crate::verify::Feed;
 use crate::verify::host::{self, HostError};
 use limbeck_runtime::{Isa, Kernels, Model};
 use std::path::Path;
@@ -49,39 +52,79 @@ pub(super) fn table(name: &str) -> Result<&'static Kernels, Failure> {
     })
 }
 
-/// Pictures that `--data generated` stands for: those that the demo is judged on.
+/// Examples that `--data generated` stands for: those that the demo is judged on.
 const GENERATED: usize = 1000;
 
-/// Labelled images for a model, scaled to what it takes, their classes numbered as the model numbers them.
-pub(super) fn images(
+/// Labelled examples as a model takes them, their classes numbered as the model numbers them.
+pub(super) struct Examples {
+    pub(super) feed: Box<dyn Feed>,
+    pub(super) labels: Vec<u32>,
+    /// Texts that were cut off; absent for images.
+    pub(super) truncated: Option<usize>,
+}
+
+/// Labelled examples for a model: images scaled to what it takes, texts cut by its own tokenizer.
+pub(super) fn examples(
     path: &Path,
     format: Option<Format>,
     model: &Model<'_>,
     limit: Option<usize>,
-) -> Result<Dataset, Failure> {
-    let ([height, width, _], classes) = host::task(model)?;
-    let mut images = if path == Path::new("generated") && !path.exists() {
-        generate(GENERATED, Part::Test, 1)
-    } else {
-        Dataset::load(path, Part::Test, format, Some([height, width]))?
-    };
-    if images.classes.len() != classes {
-        return Err(HostError::Classes { expected: classes, found: images.classes.len() }.into());
+) -> Result<Examples, Failure> {
+    let task = host::task(model)?;
+    let limit = limit.unwrap_or(usize::MAX);
+    let generated = path == Path::new("generated") && !path.exists();
+    match (task.input, format) {
+        (Input::Image([height, width, _]), None | Some(Format::Images(_))) => {
+            let mut images = match (generated, format) {
+                (true, _) => generate(GENERATED, Part::Test, 1),
+                (false, Some(Format::Images(format))) => {
+                    Dataset::load(path, Part::Test, Some(format), Some([height, width]))?
+                }
+                (false, _) => Dataset::load(path, Part::Test, None, Some([height, width]))?,
+            };
+            renumber(&mut images.labels, &images.classes, model, Kind::Images)?;
+            if limit < images.len() {
+                images = images.subset(&(0..limit).collect::<Vec<_>>());
+            }
+            let labels = images.labels.clone();
+            Ok(Examples { feed: Box::new(images), labels, truncated: None })
+        }
+        (Input::Text { tokens, .. }, None | Some(Format::Texts(_))) => {
+            let tokenizer = model.tokenizer().ok_or("the model's file has no vocabulary to make tokens of texts")?;
+            let mut texts = match (generated, format) {
+                (true, _) => text::generate(GENERATED, Part::Test, 1),
+                (false, Some(Format::Texts(format))) => Texts::load(path, Part::Test, Some(format))?,
+                (false, _) => Texts::load(path, Part::Test, None)?,
+            };
+            renumber(&mut texts.labels, &texts.classes, model, Kind::Texts)?;
+            texts.texts.truncate(limit);
+            texts.labels.truncate(limit);
+            let tokenized = Tokenized::new(&texts, tokenizer, tokens);
+            let truncated = Some(tokenized.truncated);
+            Ok(Examples { feed: Box::new(tokenized), labels: texts.labels, truncated })
+        }
+        (input, Some(format)) => Err(HostError::Kind { expected: input.kind(), found: format.kind() }.into()),
     }
-    let names: Vec<&str> = model.labels().collect();
-    if names.len() == classes && names != images.classes {
-        let number = |class: &String| {
-            names.iter().position(|name| name == class).ok_or_else(|| {
-                format!("the images have a class `{class}`, which the model does not know: {}", names.join(", "))
-            })
-        };
-        let numbers: Vec<u32> =
-            images.classes.iter().map(|class| number(class).map(|n| n as u32)).collect::<Result<_, _>>()?;
-        images.labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
-        images.classes = names.iter().map(|&name| name.to_owned()).collect();
+}
+
+/// Numbers labels as the model does: by the names of the classes, or as they are where one of the two has numbers only.
+fn renumber(labels: &mut [u32], found: &[String], model: &Model<'_>, kind: Kind) -> Result<(), Failure> {
+    let (classes, names) = (host::task(model)?.classes, model.labels().collect::<Vec<_>>());
+    let numbered = found.iter().enumerate().all(|(number, class)| *class == number.to_string());
+    if (numbered || names.len() != classes) && found.len() <= classes {
+        return Ok(());
     }
-    if let Some(limit) = limit.filter(|&limit| limit < images.len()) {
-        images = images.subset(&(0..limit).collect::<Vec<_>>());
+    let number = |class: &String| names.iter().position(|name| name == class).map(|number| number as u32);
+    let numbers: Vec<u32> = found.iter().map_while(number).collect();
+    match found.get(numbers.len()) {
+        None => {
+            labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
+            Ok(())
+        }
+        Some(class) if found.len() == classes => {
+            let names = names.join(", ");
+            Err(format!("the {kind} have a class `{class}`, which the model does not know: {names}").into())
+        }
+        Some(_) => Err(HostError::Classes { kind, expected: classes, found: found.len() }.into()),
     }
-    Ok(images)
 }

@@ -101,8 +101,9 @@ impl Watch for Ui {
             bar.set_message(note.to_owned());
         } else if !self.quiet && now.told.elapsed() >= LOG_EVERY {
             now.told = Instant::now();
-            let percent = 100 * done / total.max(1);
-            say(&format!("           {percent:>3}% after {} s  {note}", now.since.elapsed().as_secs()));
+            let (percent, spent) = (100 * done / total.max(1), now.since.elapsed().as_secs_f64());
+            let left = spent * total.saturating_sub(done) as f64 / done.max(1) as f64;
+            say(&format!("           {percent:>3}% after {spent:.0} s, about {left:.0} s to go  {note}"));
         }
     }
 

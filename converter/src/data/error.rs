@@ -1,8 +1,10 @@
 //! What can be wrong with data, and what to do about it.
 
+use super::Kind;
+use limbeck_runtime::text::VocabularyRule;
 use std::path::PathBuf;
 
-/// Why images could not be read.
+/// Why examples could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The operating system said no.
@@ -23,6 +25,17 @@ pub enum DataError {
         /// The path.
         path: PathBuf,
     },
+    /// A network for the other kind of data.
+    #[error("the network takes {expected}, but the data are {found}")]
+    Kind {
+        /// What the network takes.
+        expected: Kind,
+        /// What the data are.
+        found: Kind,
+    },
+    /// A vocabulary that no tokenizer can read.
+    #[error("the vocabulary cannot be used: {0}")]
+    Vocabulary(#[from] VocabularyRule),
     /// The wanted part is not there.
     #[error("{} has no {part} part: expected {expected}", path.display())]
     NoPart {
@@ -69,13 +82,15 @@ pub enum DataError {
     },
     /// One part for both purposes.
     #[error(
-        "{} gives the same images to learn from and to be judged on: it needs a part of each, such as folders \
-         `train` and `test`",
+        "{} gives the same {kind} to learn from and to be judged on: it needs a part of each, such as folders \
+         or files `train` and `test`",
         path.display()
     )]
     OnePart {
         /// The file or folder.
         path: PathBuf,
+        /// What it holds.
+        kind: Kind,
     },
     /// Nothing to tell apart.
     #[error("all {images} examples of {} are of one class, `{class}`: a classifier needs two or more", path.display())]

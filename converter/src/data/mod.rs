@@ -4,8 +4,11 @@ mod augment;
 mod cifar;
 mod error;
 mod folder;
+mod kind;
 mod normalize;
 pub mod random;
+mod reader;
+mod set;
 mod shapes;
 mod split;
 pub mod text;
@@ -13,12 +16,14 @@ pub mod text;
 pub use augment::{Augment, Fill, View};
 pub use error::DataError;
 pub use folder::load_image;
+pub use kind::{Format, ImageFormat, Kind};
 pub use normalize::{Normalize, Table};
+pub use reader::{Inputs, Reader};
+pub use set::Set;
 pub use shapes::generate;
 pub(crate) use split::shuffle;
 pub use split::{Split, split, split_labels};
 
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -42,16 +47,6 @@ pub enum Part {
     Train,
     /// The images to report on.
     Test,
-}
-
-/// How a source is laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Files of 3073-byte records, plain or `.xz`.
-    Cifar10,
-    /// One folder of images for each class.
-    Folder,
 }
 
 impl Dataset {
@@ -109,7 +104,7 @@ impl Dataset {
     pub fn load(
         path: &Path,
         part: Part,
-        format: Option<Format>,
+        format: Option<ImageFormat>,
         size: Option<[usize; 2]>,
     ) -> Result<Dataset, DataError> {
         let format = match format {
@@ -117,8 +112,8 @@ impl Dataset {
             None => guess(path)?,
         };
         let data = match format {
-            Format::Cifar10 => cifar::load(path, part)?,
-            Format::Folder => folder::load(path, part, size)?,
+            ImageFormat::Cifar10 => cifar::load(path, part)?,
+            ImageFormat::Folder => folder::load(path, part, size)?,
         };
         data.check(path, part)?;
         Ok(data)
@@ -139,11 +134,11 @@ impl Dataset {
 }
 
 /// The layout of what lies at `path`.
-fn guess(path: &Path) -> Result<Format, DataError> {
+fn guess(path: &Path) -> Result<ImageFormat, DataError> {
     if cifar::looks_like(path)? {
-        Ok(Format::Cifar10)
+        Ok(ImageFormat::Cifar10)
     } else if path.is_dir() {
-        Ok(Format::Folder)
+        Ok(ImageFormat::Folder)
     } else {
         Err(DataError::UnknownFormat { path: path.to_owned() })
     }

@@ -1,7 +1,8 @@
-//! Labelled texts: files of one line (TSV, CSV) or one JSON object a text, and what a tokenizer makes of them.
+//! Labelled texts: tables (TSV, CSV, Parquet) or files of one JSON object a text, and what a tokenizer makes of them.
 
 mod augment;
 mod intents;
+mod parquet;
 mod rows;
 mod tokens;
 
@@ -11,7 +12,6 @@ pub use tokens::{Encode, Tokenized};
 
 use super::{DataError, Part, hex};
 use rows::Row;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
@@ -29,8 +29,7 @@ pub struct Texts {
 }
 
 /// How a file of texts is laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextFormat {
     /// Label and text with a tab between them, or columns named by a first line.
     Tsv,
@@ -38,11 +37,18 @@ pub enum TextFormat {
     Csv,
     /// Objects with a `label` and a `text`, one a line.
     Jsonl,
+    /// Columns `label` and `text`, as Hugging Face keeps data sets.
+    Parquet,
 }
 
 /// Formats by the ends of file names.
-const ENDINGS: [(&str, TextFormat); 4] =
-    [("tsv", TextFormat::Tsv), ("csv", TextFormat::Csv), ("jsonl", TextFormat::Jsonl), ("ndjson", TextFormat::Jsonl)];
+const ENDINGS: [(&str, TextFormat); 5] = [
+    ("tsv", TextFormat::Tsv),
+    ("csv", TextFormat::Csv),
+    ("jsonl", TextFormat::Jsonl),
+    ("ndjson", TextFormat::Jsonl),
+    ("parquet", TextFormat::Parquet),
+];
 /// What begins the names of the files of each part, best first.
 const TRAIN: &[&str] = &["train"];
 const TEST: &[&str] = &["test", "dev", "valid", "eval"];
@@ -85,30 +91,34 @@ impl Texts {
     /// # Errors
     /// If there is no such file, or a line of it is not a label and a text.
     pub fn load(path: &Path, part: Part, format: Option<TextFormat>) -> Result<Texts, DataError> {
-        let file = |part| part_file(path, part);
-        let read = |file: &Path| -> Result<Vec<Row>, DataError> {
-            let format = format.or(format_of(file));
-            let format = format.ok_or_else(|| DataError::UnknownFormat { path: file.to_owned() })?;
-            rows::read(file, format)
+        let read = |part: Part| -> Result<Vec<(PathBuf, Vec<Row>)>, DataError> {
+            let read = |file: PathBuf| {
+                let format = format.or(format_of(&file));
+                let format = format.ok_or_else(|| DataError::UnknownFormat { path: file.clone() })?;
+                rows::read(&file, format).map(|rows| (file, rows))
+            };
+            shards(part_file(path, part)?)?.into_iter().map(read).collect()
         };
-        let chosen = file(part)?;
-        let rows = read(&chosen)?;
+        let chosen = part_file(path, part)?;
+        let files = read(part)?;
         let listed = chosen.with_file_name(LABELS);
         let classes = if listed.is_file() {
             class_list(&listed)?
         } else if part == Part::Test && path.is_dir() {
-            class_names(&read(&file(Part::Train)?)?)
+            class_names(&read(Part::Train)?)
         } else {
-            class_names(&rows)
+            class_names(&files)
         };
         let mut data = Texts { texts: Vec::new(), labels: Vec::new(), classes };
-        for Row { line, label, text } in rows {
-            let Some(class) = class_of(&label, &data.classes) else {
-                let problem = format!("has the label `{label}`, which is not among {}", some(&data.classes));
-                return Err(DataError::Row { path: chosen, line, problem });
-            };
-            data.labels.push(class);
-            data.texts.push(text);
+        for (file, rows) in files {
+            for Row { line, label, text } in rows {
+                let Some(class) = class_of(&label, &data.classes) else {
+                    let problem = format!("has the label `{label}`, which is not among {}", some(&data.classes));
+                    return Err(DataError::Row { path: file, line, problem });
+                };
+                data.labels.push(class);
+                data.texts.push(text);
+            }
         }
         match data.labels.first() {
             None => Err(DataError::NoText { path: chosen }),
@@ -133,8 +143,8 @@ fn part_file(path: &Path, part: Part) -> Result<PathBuf, DataError> {
         return Ok(path.to_owned());
     }
     let (names, part, expected) = match part {
-        Part::Train => (TRAIN, "train", "a file `train.tsv`, `train.csv` or `train.jsonl`"),
-        Part::Test => (TEST, "test", "a file `test.tsv`, `test.csv` or `test.jsonl`"),
+        Part::Train => (TRAIN, "train", "a file `train.tsv`, `train.csv`, `train.jsonl` or `train.parquet`"),
+        Part::Test => (TEST, "test", "a file `test.tsv`, `test.csv`, `test.jsonl` or `test.parquet`"),
     };
     find(path, names)?.ok_or_else(|| DataError::NoPart { path: path.to_owned(), part, expected })
 }
@@ -155,6 +165,27 @@ fn find(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>, DataError> {
     Ok(best.map(|(.., path)| path))
 }
 
+/// The files that a part is spread over: itself, or all that are called as it is but for a number, `train-00000-of-00002.parquet`.
+fn shards(first: PathBuf) -> Result<Vec<PathBuf>, DataError> {
+    let pieces = |path: &Path| {
+        let name = path.file_name()?.to_str()?;
+        let (begin, end) = name.split_once("-of-")?;
+        let (begin, number) = begin.rsplit_once('-')?;
+        number.parse::<usize>().ok().map(|_| (begin.to_owned(), end.to_owned()))
+    };
+    let (Some(own), Some(folder)) = (pieces(&first), first.parent()) else { return Ok(vec![first]) };
+    let fail = |source| DataError::Read { path: folder.to_owned(), source };
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if pieces(&path).as_ref() == Some(&own) {
+            all.push(path);
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
 /// The classes that a list names.
 fn class_list(path: &Path) -> Result<Vec<String>, DataError> {
     let text = fs::read_to_string(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
@@ -172,11 +203,12 @@ fn class_list(path: &Path) -> Result<Vec<String>, DataError> {
 }
 
 /// The classes of labels without a list: all numbers up to the largest, or the names, sorted.
-fn class_names(rows: &[Row]) -> Vec<String> {
-    let numbers: Option<Vec<usize>> = rows.iter().map(|row| row.label.parse().ok()).collect();
+fn class_names(files: &[(PathBuf, Vec<Row>)]) -> Vec<String> {
+    let labels = || files.iter().flat_map(|(_, rows)| rows).map(|row| &row.label);
+    let numbers: Option<Vec<usize>> = labels().map(|label| label.parse().ok()).collect();
     match numbers.and_then(|numbers| numbers.into_iter().max()) {
-        Some(largest) if largest < rows.len() => (0..=largest).map(|class| class.to_string()).collect(),
-        _ => rows.iter().map(|row| row.label.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
+        Some(largest) if largest < labels().count() => (0..=largest).map(|class| class.to_string()).collect(),
+        _ => labels().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
     }
 }
 
@@ -233,6 +265,15 @@ mod tests {
         }
         let numbers = [("train.tsv", "1\tgood, very\n0\ta \"bad\" one\n1\tfine\n"), ("labels.txt", "no\nyes\n")];
         assert_eq!(load(&numbers, Part::Train).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_part_may_be_spread_over_files() {
+        let files =
+            [("train-00000-of-00002.tsv", "0\ta\n"), ("train-00001-of-00002.tsv", "1\tb\n"), ("test.tsv", "0\tc\n")];
+        assert_eq!(load(&files, Part::Train).unwrap().texts, ["a", "b"]);
+        let test = load(&files, Part::Test).unwrap();
+        assert_eq!((test.texts, test.classes), (vec!["c".to_owned()], vec!["0".to_owned(), "1".to_owned()]));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::error::LabelError;
 use super::labels::{Labels, Shard};
 use super::settings::{Ensemble, LabelSettings};
 use crate::artifact::{ArtifactError, Doing};
-use crate::data::{Augment, Dataset, Table, hex};
+use crate::data::{Augment, Dataset, Reader, Table, hex};
 use crate::teacher::Teacher;
 use crate::train::{Control, Examples, Target, for_batches};
 use sha2::{Digest, Sha256};
@@ -121,15 +121,15 @@ fn answers(
     let mut sums = vec![0.0; task.count * classes];
     let share = 1.0 / teachers.len() as f32;
     for (number, teacher) in teachers.iter().enumerate() {
-        let views = Views { task, table: teacher.normalize.table(task.data.shape[2]) };
+        let Reader::Pixels(normalize) = &teacher.reader else {
+            return Err(LabelError::Settings("a teacher of texts cannot be asked about images"));
+        };
+        let views = Views { task, table: normalize.table(task.data.shape[2]) };
         let mut done = 0;
         for_batches(&teacher.graph, &views, control.threads, |rows, targets| {
             let sums = sums[done * classes..].chunks_exact_mut(classes);
             for (sums, row) in sums.zip(rows.chunks_exact(classes)) {
-                match ensemble {
-                    Ensemble::Logits => sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += share * value),
-                    Ensemble::Probabilities => add_probabilities(sums, row, share),
-                }
+                ensemble.add(sums, row, share);
             }
             done += targets.len();
             report((number * task.count + done) / teachers.len());
@@ -139,18 +139,6 @@ fn answers(
             return Ok(None);
         }
     }
-    if ensemble == Ensemble::Probabilities {
-        // Far below any probability that matters, and still a finite logarithm.
-        sums.iter_mut().for_each(|p| *p = p.max(1e-30).ln());
-    }
+    ensemble.finish(&mut sums);
     Ok(Some(sums))
-}
-
-/// Adds a share of the softmax of `logits`.
-fn add_probabilities(sums: &mut [f32], logits: &[f32], share: f32) {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f32 = logits.iter().map(|v| (v - largest).exp()).sum();
-    for (total, value) in sums.iter_mut().zip(logits) {
-        *total += share * (value - largest).exp() / sum;
-    }
 }

@@ -1,11 +1,13 @@
 //! A teacher's answers on disk: a folder of small whole files, each for one view of some images.
 
 use super::error::LabelError;
-use super::settings::Precision;
+use super::settings::{Ensemble, Precision};
 use crate::artifact::{ArtifactError, Doing, write_whole};
+use crate::data::hex;
 use crate::teacher::safetensors::floats;
 use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,28 @@ pub struct Labels {
 }
 
 impl Labels {
+    /// The answers of several teachers to the same examples, as one; `None` if there are none, or they do not fit together.
+    pub fn together(all: &[Labels], ensemble: Ensemble) -> Option<Labels> {
+        let [first, others @ ..] = all else { return None };
+        let shape = |labels: &Labels| (labels.views, labels.images, labels.classes);
+        if others.is_empty() {
+            return Some(first.clone());
+        }
+        if others.iter().any(|other| shape(other) != shape(first)) {
+            return None;
+        }
+        let mut logits = vec![0.0; first.logits.len()];
+        for labels in all {
+            let rows = logits.chunks_exact_mut(first.classes).zip(labels.logits.chunks_exact(first.classes));
+            rows.for_each(|(sums, row)| ensemble.add(sums, row, 1.0 / all.len() as f32));
+        }
+        ensemble.finish(&mut logits);
+        let mut hasher = Sha256::new();
+        hasher.update(format!("{ensemble:?}"));
+        all.iter().for_each(|labels| hasher.update(&labels.of));
+        Some(Labels { of: hex(&hasher.finalize()), logits, ..*first })
+    }
+
     /// The logits for a view of an image.
     pub fn get(&self, view: usize, image: usize) -> &[f32] {
         &self.logits[(view * self.images + image) * self.classes..][..self.classes]

@@ -96,3 +96,27 @@ pub enum Ensemble {
     /// The logarithm of the mean of the probabilities.
     Probabilities,
 }
+
+impl Ensemble {
+    /// Adds a teacher's logits to the sums of all, to which it contributes `share`.
+    pub(super) fn add(self, sums: &mut [f32], logits: &[f32], share: f32) {
+        match self {
+            Ensemble::Logits => sums.iter_mut().zip(logits).for_each(|(sum, value)| *sum += share * value),
+            Ensemble::Probabilities => {
+                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let total: f32 = logits.iter().map(|v| (v - largest).exp()).sum();
+                for (sum, value) in sums.iter_mut().zip(logits) {
+                    *sum += share * (value - largest).exp() / total;
+                }
+            }
+        }
+    }
+
+    /// Makes logits of the sums.
+    pub(super) fn finish(self, sums: &mut [f32]) {
+        if self == Ensemble::Probabilities {
+            // Far below any probability that matters, and still a finite logarithm.
+            sums.iter_mut().for_each(|p| *p = p.max(1e-30).ln());
+        }
+    }
+}

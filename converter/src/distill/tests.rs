@@ -1,7 +1,7 @@
 //! Tests of asking teachers and learning from them, on a task of milliseconds.
 
 use super::*;
-use crate::data::{Augment, Dataset};
+use crate::data::{Augment, Dataset, Reader};
 use crate::families::Task;
 use crate::graph::{Source, Tensor};
 use crate::teacher::Teacher;
@@ -19,7 +19,7 @@ fn teacher(factor: f32) -> Teacher {
     let id = graph.find("linear.weight").unwrap();
     let scaled: Vec<f32> = graph.param(id).unwrap().data().iter().map(|w| w * factor).collect();
     graph.value_mut(id).source = Source::Param(Arc::new(Tensor::new([2, 4], scaled)));
-    Teacher { graph, normalize: Normalize::student() }
+    Teacher { graph, reader: Reader::Pixels(Normalize::student()) }
 }
 
 fn ask(
@@ -158,7 +158,9 @@ fn a_student_learns_what_its_teacher_knows_and_the_labels_hide() {
     let normalize = Normalize::student();
     let examples = Images::new(&data, &all, &normalize, AUGMENT, 1);
     let taught = train::fit(&network(), &examples, None, &Loss::default(), &settings, &control).unwrap();
-    let teacher = Teacher { graph: taught.graph, normalize }.check(&Task { image: [8, 8, 1], classes: 2 }).unwrap();
+    let teacher = Teacher { graph: taught.graph, reader: Reader::Pixels(normalize) }
+        .check(&Task::of_images([8, 8, 1], 2))
+        .unwrap();
     let labels = ask(&[teacher], &data, &exact(4), folder.path(), &watch).unwrap();
     let mut wrong = data.clone();
     wrong.labels.iter_mut().enumerate().filter(|(i, _)| i % 10 < 4).for_each(|(_, label)| *label = 1 - *label);

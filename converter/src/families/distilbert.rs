@@ -8,6 +8,8 @@ mod narrow;
 
 pub use inherit::{InheritError, Inherited, inherit};
 
+use super::{Family, Input, Task};
+use crate::data::Kind;
 use crate::data::random::{Purpose, stream};
 use crate::graph::{Graph, Op, Pick, ShapeError, Tensor, Unary, ValueId};
 use rand::RngExt;
@@ -78,9 +80,33 @@ const NAMED: &[(&str, &str, usize, usize, usize)] = &[
     ("bert-base", "BERT: 12 layers of 768", 768, 12, 12),
 ];
 
-/// The sizes that have a name, each with a line on what it is.
-pub fn sizes() -> Vec<(&'static str, &'static str)> {
-    NAMED.iter().map(|&(name, what, ..)| (name, what)).collect()
+/// Stands in lists for all sizes that have no name.
+const FREE: (&str, &str) = ("distilbert-l2-h128-a2", "any size: 2 layers of 128 with 2 heads");
+
+/// The family of all encoders, to classify texts.
+pub struct Encoders;
+
+impl Family for Encoders {
+    fn name(&self) -> &'static str {
+        "distilbert"
+    }
+
+    fn takes(&self) -> Kind {
+        Kind::Texts
+    }
+
+    fn sizes(&self) -> Vec<(&'static str, &'static str)> {
+        NAMED.iter().map(|&(name, what, ..)| (name, what)).chain([FREE]).collect()
+    }
+
+    fn has(&self, size: &str) -> bool {
+        named(size, 1, 1, 1).is_some()
+    }
+
+    fn build(&self, size: &str, task: &Task, seed: u64) -> Option<Result<Graph, ShapeError>> {
+        let Input::Text { vocabulary, tokens } = task.input else { return None };
+        Some(named(size, vocabulary, tokens, task.classes)?.build(size, Some(seed)))
+    }
 }
 
 /// The encoder of a name, to classify texts: a named size, or `distilbert-l2-h128-a2` for 2 layers of 128 with 2 heads,

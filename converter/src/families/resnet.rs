@@ -1,6 +1,7 @@
 //! Residual networks (He et al. 2015) for small and large images, all from one description.
 
-use super::{Family, Task};
+use super::{Family, Input, Task};
+use crate::data::Kind;
 use crate::data::random::{Purpose, stream};
 use crate::graph::{Dim, Graph, Op, ShapeError, Tensor, Unary, ValueId, Window};
 use rand::RngExt;
@@ -88,13 +89,18 @@ impl Family for ResNets {
         "resnet"
     }
 
+    fn takes(&self) -> Kind {
+        Kind::Images
+    }
+
     fn sizes(&self) -> Vec<(&'static str, &'static str)> {
         named().into_iter().map(|(name, what, _)| (name, what)).collect()
     }
 
     fn build(&self, size: &str, task: &Task, seed: u64) -> Option<Result<Graph, ShapeError>> {
+        let Input::Image(image) = task.input else { return None };
         let (name, _, net) = named().into_iter().find(|(name, ..)| *name == size)?;
-        Some(net.build(name, task, seed))
+        Some(net.build(name, image, task.classes, seed))
     }
 }
 
@@ -105,9 +111,9 @@ impl ResNet {
     ///
     /// # Errors
     /// If the images are too small for it.
-    pub fn build(&self, name: &str, task: &Task, seed: u64) -> Result<Graph, ShapeError> {
+    pub fn build(&self, name: &str, image: [usize; 3], classes: usize, seed: u64) -> Result<Graph, ShapeError> {
         let mut b = Builder { graph: Graph::new(name), seed };
-        let [height, width, channels] = task.image;
+        let [height, width, channels] = image;
         let image = b.graph.input("image", [1, height, width, channels]);
         let mut x = self.stem(&mut b, image)?;
         for (stage, (&width, &depth)) in self.widths.iter().zip(&self.depths).enumerate() {
@@ -119,7 +125,7 @@ impl ResNet {
         let pooled = b.graph.add("avgpool", Op::GlobalAvgPool, &[x])?;
         let flat = b.graph.add("flatten", Op::Reshape(vec![Dim::Same(0), Dim::Rest]), &[pooled])?;
         let head = if self.stem == Stem::Small { "linear" } else { "fc" };
-        let logits = b.linear(head, flat, task.classes)?;
+        let logits = b.linear(head, flat, classes)?;
         b.graph.outputs = vec![logits];
         Ok(b.graph)
     }
@@ -242,7 +248,7 @@ mod tests {
     use super::*;
 
     fn build(name: &str, image: usize, classes: usize) -> Graph {
-        ResNets.build(name, &Task { image: [image, image, 3], classes }, 7).unwrap().unwrap()
+        ResNets.build(name, &Task::of_images([image, image, 3], classes), 7).unwrap().unwrap()
     }
 
     /// Learned parameters alone, without running statistics.
@@ -294,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_seed_fixes_the_weights() {
-        let task = Task { image: [32, 32, 3], classes: 10 };
+        let task = Task::of_images([32, 32, 3], 10);
         let of = |seed| ResNets.build("resnet8", &task, seed).unwrap().unwrap();
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));

@@ -77,7 +77,7 @@ fn a_file_says_what_it_was_told_and_is_the_same_each_time() {
 
 #[test]
 fn a_resnet_8_fits_its_budget_on_every_board() {
-    let task = Task { image: [32, 32, 3], classes: 10 };
+    let task = Task::of_images([32, 32, 3], 10);
     let graph = families::build("resnet8", &task, 7).unwrap();
     let samples = Samples::of_images(&data::generate(4, data::Part::Train, 1), &Normalize::student()).unwrap();
     let (int8, _) = quantize(&graph, &samples, &QuantSettings::default()).unwrap();

@@ -4,17 +4,20 @@ use crate::artifact::ArtifactError;
 use crate::data::DataError;
 use crate::distill::LabelError;
 use crate::families::FamilyError;
+use crate::families::distilbert::InheritError;
 use crate::pack::PackError;
 use crate::plan::{BudgetError, PlanError};
 use crate::quantize::QuantizeError;
 use crate::teacher::TeacherError;
 use crate::teacher::safetensors::WeightsError;
+use crate::text::TextError;
 use crate::train::TrainError;
 use crate::verify::exact::ExactError;
 use crate::verify::host::HostError;
 use crate::verify::record::Bar;
 use crate::watch::Stage;
 use limbeck_runtime::format::emit::EmitError;
+use limbeck_runtime::text::VocabularyRule;
 use limbeck_targets::TargetError;
 use std::error::Error;
 
@@ -96,14 +99,17 @@ plain!(
     ArtifactError,
     DataError,
     FamilyError,
+    InheritError,
     PackError,
     PlanError,
     BudgetError,
     QuantizeError,
     TargetError,
+    TextError,
     TeacherError,
     WeightsError,
     EmitError,
+    VocabularyRule,
     serde_json::Error,
 );
 

@@ -1,10 +1,14 @@
 //! The stages in float: teachers are loaded or trained, asked, and learned from.
 
-use super::{Build, BuildError, Images};
+use super::encoders::Encoder;
+use super::label::{Answers, Views};
+use super::{Build, BuildError, Data};
 use crate::artifact::{Digest, Key};
-use crate::data::{Dataset, Normalize, split};
-use crate::distill::{self, Labels};
-use crate::families;
+use crate::data::text::Tokenized;
+use crate::data::{DataError, Dataset, Kind, Normalize, Reader, split};
+use crate::distill::{self, Taught};
+use crate::families::distilbert::inherit;
+use crate::families::{self, Task};
 use crate::graph::Graph;
 use crate::recipe;
 use crate::teacher::{Teacher, TeacherError, safetensors};
@@ -35,7 +39,7 @@ impl Teachers {
 /// The float network that is to become int8.
 #[derive(Clone, Debug)]
 pub struct Student {
-    /// Itself, and how pixels become its input.
+    /// Itself, and how examples become its input.
     pub network: Teacher,
     /// How it was trained; absent where a teacher is quantized as it is.
     pub training: Option<Training>,
@@ -44,32 +48,28 @@ pub struct Student {
 }
 
 impl Build<'_> {
-    /// Stage `teacher`: loads the teachers, and trains those that have no weights yet.
+    /// Stage `teacher`: loads the teachers, and trains those that have no weights yet or are to be fine-tuned.
     ///
     /// # Errors
     /// If weights do not fit, a training fails or is interrupted, or the student will not fit a target.
-    pub fn teachers(&self, images: &Images) -> Result<Teachers, BuildError> {
+    pub fn teachers(&self, data: &Data) -> Result<Teachers, BuildError> {
         self.stage(Stage::Teacher, "loading", || {
-            self.foresee(images).map_err(|error| error.at(Stage::Plan))?;
-            let task = images.task();
+            self.foresee(data).map_err(|error| error.at(Stage::Plan))?;
             let mut teachers = Teachers { all: Vec::new(), trainings: Vec::new() };
             let mut reused = true;
-            for (number, recipe) in self.recipe.teacher.iter().enumerate() {
-                let normalize = normalize(recipe);
-                let (teacher, training) = match (&recipe.weights, &recipe.train, &recipe.network) {
-                    (Some(path), ..) if recipe::is_onnx(path) => (import(path, normalize)?, None),
-                    (Some(path), _, name) => {
-                        let name = name.as_deref().map_or_else(|| safetensors::identify(&task, path), Ok)?;
-                        (Teacher::from_weights(name, &task, path, normalize)?, None)
-                    }
-                    (None, Some(settings), Some(name)) => {
+            for (number, (recipe, reader)) in self.recipe.teacher.iter().zip(&data.teachers).enumerate() {
+                let task = reader.task(&data.train)?;
+                let (teacher, training) = match &recipe.train {
+                    None => (self.loaded(recipe, reader, &task, data)?, None),
+                    Some(settings) => {
+                        let (graph, begins) = beginner(recipe, &task, data, settings.seed)?;
                         let artifact = format!("teacher{}", number + 1);
-                        let network = Network { artifact, name, normalize, settings };
-                        let (student, old) = self.learn(&network, images, None)?;
+                        let views = Views::plain(&data.train);
+                        let network = Network { artifact, graph, begins, reader, views, settings };
+                        let (student, old) = self.learn(network, None)?;
                         reused &= old;
                         (student.network, student.training)
                     }
-                    _ => return Err(BuildError::text("a teacher needs weights, or a network and a training")),
                 };
                 let of_file = |error: TeacherError| match &recipe.weights {
                     Some(path) => BuildError::text(format!("{}: {error}", path.display())),
@@ -87,41 +87,34 @@ impl Build<'_> {
         })
     }
 
-    /// Stage `label`: asks the teachers about every view of every image that the student will see. Without a student or
-    /// without teachers there is nothing to ask.
-    ///
-    /// # Errors
-    /// If a teacher cannot be executed, or the work is interrupted.
-    pub fn label(&self, images: &Images, teachers: &Teachers) -> Result<Option<Labels>, BuildError> {
-        let Some(student) = self.recipe.student.as_ref().filter(|_| !teachers.all.is_empty()) else {
-            return Ok(None);
-        };
-        self.stage(Stage::Label, "asking the teachers", || {
-            let (augment, settings) = (&student.train.augment, &self.recipe.label);
-            let mut key = Key::new("label", 1).settings("label", settings).settings("augment", augment);
-            for hash in teachers.all.iter().map(Teacher::hash).chain([images.train.hash()]) {
-                key = key.settings("of", &hash);
+    /// A teacher that brings its weights.
+    fn loaded(
+        &self,
+        recipe: &recipe::Teacher,
+        reader: &Reader,
+        task: &Task,
+        data: &Data,
+    ) -> Result<Teacher, BuildError> {
+        let path =
+            recipe.weights.as_deref().ok_or_else(|| BuildError::text("a teacher needs weights or a training"))?;
+        match reader {
+            Reader::Pixels(normalize) if recipe::is_onnx(path) => onnx(path, normalize.clone()),
+            Reader::Pixels(normalize) => {
+                let name = recipe.network.as_deref().map_or_else(|| safetensors::identify(task, path), Ok)?;
+                Ok(Teacher::from_weights(name, task, path, normalize.clone())?)
             }
-            // The answers to each question have a folder of their own, whose files are whole or not there.
-            let folder = self.store.path(&format!("labels-{}", key.digest().short()));
-            let files = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
-            let before = files();
-            let labels = distill::label(&teachers.all, &images.train, augment, settings, &folder, &self.control(None))?;
-            let line = format!("{} answers, for {} views of each image", labels.views * labels.images, labels.views);
-            Ok((Some(labels), line, files() == before))
-        })
+            Reader::Text { .. } => {
+                let encoder = Encoder { folder: path, task, classes: data.train.classes() };
+                Ok(Teacher { graph: encoder.classifier()?, reader: reader.clone() })
+            }
+        }
     }
 
     /// Stage `distill`: trains the student, from the teachers' answers where there are some.
     ///
     /// # Errors
     /// If the training fails or is interrupted.
-    pub fn distill(
-        &self,
-        images: &Images,
-        teachers: &Teachers,
-        labels: Option<&Labels>,
-    ) -> Result<Student, BuildError> {
+    pub fn distill(&self, data: &Data, teachers: &Teachers, answers: Option<&Answers>) -> Result<Student, BuildError> {
         self.stage(Stage::Distill, "training", || {
             let Some(recipe) = &self.recipe.student else {
                 let [teacher] = &teachers.all[..] else {
@@ -131,55 +124,80 @@ impl Build<'_> {
                 let student = Student { network: teacher.clone(), training: None, digest };
                 return Ok((student, format!("{} itself", teacher.graph.name), true));
             };
+            let mut graph = families::build(&recipe.network, &data.task()?, recipe.train.seed)?;
+            let mut begins = Begins::Drawn;
+            let mut inherited = String::new();
+            if let (true, Some(teacher)) = (recipe.inherit, teachers.all.first()) {
+                let given = inherit(&mut graph, &teacher.graph, data.words.as_deref())?;
+                begins = Begins::Given;
+                inherited = match &given.layers[..] {
+                    [] => format!(", begun with the tables of {}", teacher.graph.name),
+                    layers => format!(", begun with layers {layers:?} of {}", teacher.graph.name),
+                };
+            }
             let network = Network {
                 artifact: "student".to_owned(),
-                name: &recipe.network,
-                normalize: Normalize::student(),
+                graph,
+                begins,
+                reader: &data.student,
+                views: Views::of_student(&data.train, recipe, &self.recipe.label),
                 settings: &recipe.train,
             };
-            let (student, reused) = self.learn(&network, images, labels)?;
+            let (student, reused) = self.learn(network, answers)?;
             let parameters = student.network.graph.param_count();
-            let line = format!("{}, {parameters} parameters{}", recipe.network, ending(&student));
+            let ending = ending(&student, data);
+            let line = format!("{}, {parameters} parameters{inherited}{ending}", recipe.network);
             Ok((student, line, reused))
         })
     }
 
     /// Trains a network, or takes it from the store; says which.
-    fn learn(
-        &self,
-        network: &Network<'_>,
-        images: &Images,
-        labels: Option<&Labels>,
-    ) -> Result<(Student, bool), BuildError> {
+    fn learn(&self, network: Network<'_>, answers: Option<&Answers>) -> Result<(Student, bool), BuildError> {
+        let Network { artifact, mut graph, begins, reader, views, settings } = network;
+        let seen = Seen::new(reader, &views)?;
         let mut key = Key::new("train", REVISION)
-            .settings("network", &network.name)
-            .settings("settings", network.settings)
-            .settings("normalize", &format!("{:?}", network.normalize))
-            .settings("images", &images.train.hash());
-        if let Some(labels) = labels {
-            key = key.settings("distill", &self.recipe.distill).settings("labels", &(&labels.of, labels.views));
+            .settings("network", &graph.name)
+            .settings("settings", settings)
+            .settings("normalize", &reader.identity()?);
+        for hash in seen.hashes() {
+            key = key.settings("images", &hash);
         }
-        let (weights, history) = (format!("{}.safetensors", network.artifact), format!("{}.json", network.artifact));
-        let mut graph = families::build(network.name, &images.task(), network.settings.seed)?;
-        let normalize = network.normalize.clone();
+        if begins == Begins::Given {
+            key = key.settings("weights", &Teacher { graph: graph.clone(), reader: reader.clone() }.hash());
+        }
+        if let Some(Answers { logits, vectors }) = answers {
+            key = key.settings("distill", &self.recipe.distill).settings("labels", &(&logits.of, logits.views));
+            if let Some(vectors) = vectors {
+                key = key.settings("vectors", &vectors.of);
+            }
+        }
+        let (weights, history) = (format!("{artifact}.safetensors"), format!("{artifact}.json"));
+        let of = |graph| Teacher { graph, reader: reader.clone() };
         if let (Some(digest), Some(_)) = (self.store.current(&weights, &key), self.store.current(&history, &key)) {
             safetensors::fill(&mut graph, &self.store.path(&weights))?;
             let training = serde_json::from_slice(&self.store.read(&history)?)?;
-            return Ok((Student { network: Teacher { graph, normalize }, training: Some(training), digest }, true));
+            return Ok((Student { network: of(graph), training: Some(training), digest }, true));
         }
-        let checkpoint = format!("{}-{}.checkpoint", network.artifact, key.digest().short());
+        let checkpoint = format!("{artifact}-{}.checkpoint", key.digest().short());
         let control = self.control(Some(&checkpoint));
-        let (data, settings) = (&images.train, network.settings);
-        let Trained { graph, history: epochs } = match labels {
-            Some(labels) => distill::distill(&graph, data, labels, settings, &self.recipe.distill, &control)?,
-            None => alone(&graph, data, &normalize, settings, &control)?,
+        let how = &self.recipe.distill;
+        let Trained { graph, history: epochs } = match (&seen, answers) {
+            (Seen::Images(images, _), Some(answers)) => {
+                distill::distill(&graph, images, &answers.logits, settings, how, &control)?
+            }
+            (Seen::Images(images, normalize), None) => alone(&graph, images, normalize, settings, &control)?,
+            (Seen::Texts(views), _) => {
+                let logits = answers.map(|answers| &answers.logits);
+                let vectors = answers.and_then(|answers| answers.vectors.as_ref());
+                distill::teach_views(&graph, views, Taught { logits, vectors }, settings, how, &control)?
+            }
         };
-        let training = training(network.name, &epochs);
+        let training = training(&graph.name, &epochs);
         self.store.write(&history, &key, &serde_json::to_vec_pretty(&training)?)?;
         let digest = self.store.write(&weights, &key, &safetensors::to_bytes(&graph))?;
         // The result is stored, so the way to it is of no more use; should it stay, it costs only space.
         let _ = std::fs::remove_file(self.store.path(&checkpoint));
-        Ok((Student { network: Teacher { graph, normalize }, training: Some(training), digest }, false))
+        Ok((Student { network: of(graph), training: Some(training), digest }, false))
     }
 }
 
@@ -187,12 +205,66 @@ impl Build<'_> {
 struct Network<'a> {
     /// Begins the names of its files.
     artifact: String,
-    name: &'a str,
-    normalize: Normalize,
+    graph: Graph,
+    begins: Begins,
+    reader: &'a Reader,
+    views: Views<'a>,
     settings: &'a TrainSettings,
 }
 
-/// Trains a network on the labels alone.
+/// Views of the examples as a network takes them.
+enum Seen<'a> {
+    /// Images, which the training itself changes.
+    Images(&'a Dataset, &'a Normalize),
+    /// Each view of all texts.
+    Texts(Vec<Tokenized>),
+}
+
+impl<'a> Seen<'a> {
+    fn new(reader: &'a Reader, views: &Views<'a>) -> Result<Self, DataError> {
+        match (reader, views) {
+            (Reader::Pixels(normalize), &Views::Images(images, _)) => Ok(Seen::Images(images, normalize)),
+            (_, Views::Texts(views)) => {
+                let views = views.iter().map(|texts| reader.tokens_of(texts));
+                views.collect::<Result<_, _>>().map(Seen::Texts)
+            }
+            (Reader::Text { .. }, Views::Images(..)) => {
+                Err(DataError::Kind { expected: Kind::Texts, found: Kind::Images })
+            }
+        }
+    }
+
+    /// Hashes of all views.
+    fn hashes(&self) -> Vec<String> {
+        match self {
+            Seen::Images(images, _) => vec![images.hash()],
+            Seen::Texts(views) => views.iter().map(Tokenized::hash).collect(),
+        }
+    }
+}
+
+/// The first weights of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begins {
+    /// Drawn from the seed of its training.
+    Drawn,
+    /// Those of another network.
+    Given,
+}
+
+/// The network of a teacher that is to be trained, before that.
+fn beginner(recipe: &recipe::Teacher, task: &Task, data: &Data, seed: u64) -> Result<(Graph, Begins), BuildError> {
+    match (&recipe.weights, &recipe.network) {
+        (Some(folder), _) => {
+            let encoder = Encoder { folder, task, classes: data.train.classes() };
+            Ok((encoder.beginner(seed)?, Begins::Given))
+        }
+        (None, Some(name)) => Ok((families::build(name, task, seed)?, Begins::Drawn)),
+        (None, None) => Err(BuildError::text("a teacher needs weights, or a network and a training")),
+    }
+}
+
+/// Trains a network for images on the labels alone.
 fn alone(
     graph: &Graph,
     data: &Dataset,
@@ -218,29 +290,21 @@ fn training(name: &str, epochs: &[Epoch]) -> Training {
 }
 
 /// How the last epoch went, for a line on the stage.
-fn ending(student: &Student) -> String {
+fn ending(student: &Student, data: &Data) -> String {
     let training = student.training.as_ref();
     let held_out = training.and_then(|training| *training.held_out.last()?);
-    held_out.map_or_else(String::new, |share| format!(", {:.2} % of held-out images right", 100.0 * share))
-}
-
-/// A teacher's own normalization. By default it is that of most public networks; one trained here sees what students see.
-fn normalize(teacher: &recipe::Teacher) -> Normalize {
-    match (teacher.mean, teacher.std) {
-        (None, None) if teacher.train.is_some() => Normalize::student(),
-        (None, None) => Normalize::imagenet(),
-        (mean, std) => Normalize::of_unit(mean.unwrap_or([0.0; 3]).to_vec(), std.unwrap_or([1.0; 3]).to_vec()),
-    }
+    let kind = data.train.kind();
+    held_out.map_or_else(String::new, |share| format!(", {:.2} % of held-out {kind} right", 100.0 * share))
 }
 
 #[cfg(feature = "onnx")]
-fn import(path: &Path, normalize: Normalize) -> Result<Teacher, BuildError> {
+fn onnx(path: &Path, normalize: Normalize) -> Result<Teacher, BuildError> {
     let graph = crate::teacher::onnx::import(path).map_err(|e| BuildError::Plain(e.into()))?;
-    Ok(Teacher { graph, normalize })
+    Ok(Teacher { graph, reader: Reader::Pixels(normalize) })
 }
 
 #[cfg(not(feature = "onnx"))]
-fn import(path: &Path, _: Normalize) -> Result<Teacher, BuildError> {
+fn onnx(path: &Path, _: Normalize) -> Result<Teacher, BuildError> {
     let problem =
         "is an ONNX file, but this program was built without the feature `onnx`: build it with `--features onnx`";
     Err(BuildError::text(format!("{} {problem}", path.display())))

@@ -1,13 +1,14 @@
 //! The stages in integers: the student is quantized, planned for every target, and written into model files.
 
-use super::{Build, BuildError, Images, Student};
+use super::{Build, BuildError, Data, Student};
 use crate::artifact::{Digest, Key};
-use crate::data::{Dataset, Normalize};
+use crate::data::{Inputs, Reader};
 use crate::families;
+use crate::graph::Graph;
 use crate::pack::{PackInfo, pack};
 use crate::plan::{Cost, Plan, PlanTarget, cost, fit, plan};
 use crate::quantize::{Calibrator, QuantGraph, QuantReport, QuantSettings, Samples, quantize};
-use crate::verify::{exact, host};
+use crate::verify::host;
 use crate::watch::Stage;
 use limbeck_runtime::{AlignedBytes, Certificate};
 use limbeck_targets::Target;
@@ -24,8 +25,8 @@ pub struct Quantized {
     pub graph: QuantGraph,
     /// What was done and measured.
     pub report: QuantReport,
-    /// How pixels become its input.
-    pub normalize: Normalize,
+    /// How examples become its input.
+    pub reader: Reader,
     /// Of its artifact.
     pub digest: Digest,
 }
@@ -59,7 +60,7 @@ pub struct Packed {
 impl Build<'_> {
     /// Refuses targets that are too small for the student, before anything is trained: an untrained network has the same
     /// sizes. What else may fail is told when it does.
-    pub(super) fn foresee(&self, images: &Images) -> Result<(), BuildError> {
+    pub(super) fn foresee(&self, data: &Data) -> Result<(), BuildError> {
         let Some(student) = &self.recipe.student else { return Ok(()) };
         let targets = self.targets()?;
         if targets.iter().all(|target| target.device.is_none()) {
@@ -72,32 +73,33 @@ impl Build<'_> {
             bias_correction: false,
             ..QuantSettings::default()
         };
-        let graph = families::build(&student.network, &images.task(), 0)?;
-        let normalize = Normalize::student();
-        let samples = samples(&images.train, &normalize, &settings)?;
+        let graph = families::build(&student.network, &data.task()?, 0)?;
+        let reader = data.student.clone();
+        let samples = samples(&reader.read(&data.train)?, &graph, &settings)?;
         let Ok((graph, report)) = quantize(&graph, &samples, &settings) else { return Ok(()) };
-        let quantized = Quantized { graph, report, normalize, digest: Digest::of(b"untrained") };
+        let quantized = Quantized { graph, report, reader, digest: Digest::of(b"untrained") };
         for target in targets {
             let plan = plan(&quantized.graph, &PlanTarget::new(target)?)?;
-            let file = pack(&quantized.graph, &plan, &self.info(images, &quantized))?;
+            let file = pack(&quantized.graph, &plan, &self.info(data, &quantized)?)?;
             fit(target, file.len(), plan.arena_bytes)?;
         }
         Ok(())
     }
 
-    /// Stage `quantize`: makes the student int8, calibrated on training images.
+    /// Stage `quantize`: makes the student int8, calibrated on training examples.
     ///
     /// # Errors
     /// If it has something that has no int8 form.
-    pub fn quantize(&self, images: &Images, student: &Student) -> Result<Quantized, BuildError> {
+    pub fn quantize(&self, data: &Data, student: &Student) -> Result<Quantized, BuildError> {
         self.stage(Stage::Quantize, "calibrating", || {
-            let normalize = &student.network.normalize;
+            let reader = &student.network.reader;
+            let inputs = reader.read(&data.train)?;
             let settings = &self.recipe.quantize;
             let key = Key::new("quantize", REVISION)
                 .with("student", student.digest)
                 .settings("settings", settings)
-                .settings("normalize", &format!("{normalize:?}"))
-                .settings("images", &images.train.hash());
+                .settings("normalize", &reader.identity()?)
+                .settings("images", &inputs.hash());
             let (weights, report) = ("int8.safetensors", "int8.json");
             let stored = self.store.current(weights, &key).filter(|_| self.store.current(report, &key).is_some());
             let (graph, report, digest) = match stored {
@@ -106,7 +108,7 @@ impl Build<'_> {
                     (graph, serde_json::from_slice(&self.store.read(report)?)?, digest)
                 }
                 None => {
-                    let samples = samples(&images.train, normalize, settings)?;
+                    let samples = samples(&inputs, &student.network.graph, settings)?;
                     let (graph, found) = quantize(&student.network.graph, &samples, settings)?;
                     self.store.write(report, &key, &serde_json::to_vec_pretty(&found)?)?;
                     let digest = self.store.write(weights, &key, &graph.to_bytes()?)?;
@@ -115,8 +117,8 @@ impl Build<'_> {
             };
             let snr = report.snr_db.map_or("no error".to_owned(), |snr| format!("{snr:.1} dB"));
             let line = format!("{} layers, signal over noise of the outputs {snr}", report.layers.len());
-            let normalize = normalize.clone();
-            Ok((Quantized { graph, report, normalize, digest }, line, stored.is_some()))
+            let reader = reader.clone();
+            Ok((Quantized { graph, report, reader, digest }, line, stored.is_some()))
         })
     }
 
@@ -162,28 +164,32 @@ impl Build<'_> {
         Ok(vec![here])
     }
 
-    /// Stage `pack`: writes a model file for every plan, with the certificate of its outputs for the test images.
+    /// Stage `pack`: writes a model file for every plan, with the certificate of its outputs for the test examples.
     ///
     /// # Errors
     /// If a layer's integers leave the contract's range, or a file does not fit its target's flash.
-    pub fn pack(&self, images: &Images, quantized: &Quantized, plans: &[Planned]) -> Result<Vec<Packed>, BuildError> {
+    pub fn pack(&self, data: &Data, quantized: &Quantized, plans: &[Planned]) -> Result<Vec<Packed>, BuildError> {
         self.stage(Stage::Pack, "writing", || {
             let Some(first) = plans.first() else { return Err(BuildError::text("there is no plan to pack")) };
-            let mut info = self.info(images, quantized);
+            let mut info = self.info(data, quantized)?;
+            let test = quantized.reader.read(&data.test)?;
             let (mut all, mut reused): (Vec<Packed>, bool) = (Vec::new(), true);
             for planned in plans {
                 if all.iter().all(|packed| packed.file != planned.file) {
-                    let key = Key::new("pack", REVISION)
+                    let mut key = Key::new("pack", REVISION)
                         .with("int8", quantized.digest)
                         .settings("plan", &planned.plan)
                         .settings("info", &(&info.labels, &info.metadata))
-                        .settings("images", &images.test.hash());
+                        .settings("images", &test.hash());
+                    if !info.vocabulary.is_empty() {
+                        key = key.with("vocabulary", Digest::of(&info.vocabulary));
+                    }
                     let stored = self.store.current(&planned.file, &key);
                     let (bytes, digest) = match stored {
                         Some(digest) => (AlignedBytes::copy_of(&self.store.read(&planned.file)?), digest),
                         None => {
                             if info.certificate == Certificate::default() {
-                                info.certificate = self.certificate(images, quantized, &first.plan, &info)?;
+                                info.certificate = self.certificate(&test, quantized, &first.plan, &info)?;
                             }
                             let bytes = pack(&quantized.graph, &planned.plan, &info)?;
                             let digest = self.store.write(&planned.file, &key, &bytes)?;
@@ -204,21 +210,25 @@ impl Build<'_> {
     }
 
     /// What every file of this build says beside the network.
-    pub(super) fn info(&self, images: &Images, quantized: &Quantized) -> PackInfo {
+    pub(super) fn info(&self, data: &Data, quantized: &Quantized) -> Result<PackInfo, BuildError> {
         let metadata = json!({
             "name": self.recipe.name,
             "network": quantized.graph.name,
             "limbeck": env!("CARGO_PKG_VERSION"),
             "about": self.recipe.about,
         });
-        let labels = images.train.classes.clone();
-        PackInfo { labels, metadata, pixels: Some(quantized.normalize.clone()), ..PackInfo::default() }
+        let (pixels, vocabulary) = match &quantized.reader {
+            Reader::Pixels(normalize) => (Some(normalize.clone()), Vec::new()),
+            Reader::Text { vocabulary, .. } => (None, vocabulary.section()?),
+        };
+        let labels = data.train.classes().to_vec();
+        Ok(PackInfo { labels, metadata, pixels, vocabulary, certificate: Certificate::default() })
     }
 
-    /// What the model gives for the test images.
+    /// What the model gives for the test examples.
     fn certificate(
         &self,
-        images: &Images,
+        test: &Inputs<'_>,
         quantized: &Quantized,
         plan: &Plan,
         info: &PackInfo,
@@ -226,9 +236,9 @@ impl Build<'_> {
         let (path, kernels) = (Path::new(&self.recipe.name), host::best());
         let bytes = host::in_layout_of(path, pack(&quantized.graph, plan, info)?, kernels)?;
         let model = host::parse(path, &bytes)?;
-        let count = images.test.len();
-        let outputs = host::outputs(&model, kernels, &images.test, self.watch, (0, count as u64))?;
-        Ok(Certificate { digest: exact::digest(&outputs), items: count as u32 })
+        let count = test.len();
+        let outputs = host::outputs(&model, kernels, test, count, self.watch, (0, count as u64))?;
+        Ok(Certificate { digest: outputs.digest(), items: count as u32 })
     }
 }
 
@@ -237,9 +247,15 @@ pub(super) fn names(graph: &QuantGraph, plan: &Plan) -> Vec<String> {
     plan.steps.iter().map(|step| graph.nodes[step.node].name.clone()).collect()
 }
 
-/// Training images to calibrate on, taken evenly.
-fn samples(data: &Dataset, normalize: &Normalize, settings: &QuantSettings) -> Result<Samples, BuildError> {
-    let count = settings.samples.clamp(1, data.len().max(1));
-    let picked: Vec<usize> = (0..count).map(|i| i * data.len() / count).collect();
-    Ok(Samples::of_images(&data.subset(&picked), normalize)?)
+/// Training examples to calibrate on, taken evenly.
+fn samples(inputs: &Inputs<'_>, graph: &Graph, settings: &QuantSettings) -> Result<Samples, BuildError> {
+    let count = settings.samples.clamp(1, inputs.len().max(1));
+    let picked: Vec<usize> = (0..count).map(|i| i * inputs.len() / count).collect();
+    Ok(match inputs {
+        Inputs::Images(images, normalize) => Samples::of_images(&images.subset(&picked), normalize)?,
+        Inputs::Texts(texts) => {
+            let room = graph.inputs.first().and_then(|&ids| graph.shape(ids).last().copied()).unwrap_or(0);
+            Samples::of_texts(&texts.subset(&picked), room)?
+        }
+    })
 }

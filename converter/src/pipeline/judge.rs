@@ -1,16 +1,18 @@
 //! The last stages: what was made is verified, judged against the recipe's bars, and described.
 
-use super::{Build, BuildError, Images, Packed, Planned, Quantized, Student, Teachers};
+use super::label::Views;
+use super::{Build, BuildError, Data, Packed, Planned, Quantized, Student, Teachers};
 use crate::artifact::{Key, write_whole};
-use crate::data::Augment;
-use crate::distill::{self, LabelSettings, Precision};
+use crate::data::{Inputs, Reader};
+use crate::distill::{LabelSettings, Precision};
 use crate::teacher::Teacher;
-use crate::train;
+use crate::train::{self, Answers, Images, TextExamples};
 use crate::verify::accuracy::{agreement, score};
 use crate::verify::exact::{self, Subject};
 use crate::verify::host::{self, HostError};
 use crate::verify::record::{
-    Agreement, Bar, DataRecord, Layer, Measured, ModelRecord, Network, Record, TargetRecord, Training,
+    Agreement, Bar, DataRecord, InputRecord, Layer, Measured, ModelRecord, Network, Record, TargetRecord, TextRecord,
+    Training,
 };
 use crate::verify::report;
 use crate::watch::Stage;
@@ -34,7 +36,7 @@ const MOST: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub struct Made<'a> {
     /// Stage `data`.
-    pub images: &'a Images,
+    pub data: &'a Data,
     /// Stage `teacher`.
     pub teachers: &'a Teachers,
     /// Stage `distill`.
@@ -49,13 +51,13 @@ pub struct Made<'a> {
 
 impl Build<'_> {
     /// Stage `verify`: demands equal bytes from every table of this CPU in every layout, and compares teacher, float
-    /// student and int8 student on the test images.
+    /// student and int8 student on the test examples.
     ///
     /// # Errors
     /// If bytes differ, or something cannot be run.
     pub fn verify(&self, made: &Made<'_>) -> Result<Record, BuildError> {
         self.stage(Stage::Verify, "comparing", || {
-            let test = &made.images.test;
+            let test = made.student.network.reader.read(&made.data.test)?;
             let tables: Vec<&str> = Kernels::all().map(|kernels| kernels.isa.name()).collect();
             let mut key = Key::new("verify", REVISION)
                 .with("student", made.student.digest)
@@ -80,8 +82,9 @@ impl Build<'_> {
             };
             let exact = &record.exact;
             let line = format!(
-                "{} images give equal bytes in {} runs of tables and layouts; int8 accuracy {:.2} %, float {:.2} %",
-                exact.images,
+                "{} {} give equal bytes in {} runs of tables and layouts; int8 accuracy {:.2} %, float {:.2} %",
+                exact.n,
+                made.data.test.kind(),
                 exact.tables.len(),
                 100.0 * record.int8.accuracy,
                 100.0 * record.student.scores.accuracy
@@ -101,7 +104,7 @@ impl Build<'_> {
                 let path = Path::new(&packed.file);
                 let bytes = host::in_layout_of(path, packed.bytes.clone(), kernels)?;
                 let model = host::parse(path, &bytes)?;
-                measured.push(host::measure(&model, kernels, RUNS, MOST, self.watch)?);
+                measured.push(host::measure(&model, kernels, None, RUNS, MOST, self.watch)?);
             }
             let page = self.store.path("report.html");
             write_whole(&page, report::html(record, &measured).as_bytes())?;
@@ -112,17 +115,25 @@ impl Build<'_> {
     }
 
     fn judge(&self, made: &Made<'_>) -> Result<Record, BuildError> {
-        let Made { images, teachers, student, quantized, plans, models } = *made;
-        let (test, classes) = (&images.test, images.test.classes.len());
+        let Made { data, teachers, student, quantized, plans, models } = *made;
+        let (labels, classes) = (data.test.labels(), data.test.classes().len());
+        let test = student.network.reader.read(&data.test)?;
         let subjects: Vec<Subject<'_>> = models.iter().map(subject).collect::<Result<_, _>>()?;
-        let (exact, outputs) = exact::prove(&subjects, None, test, self.watch)?;
-        let int8_logits = host::logits(&subjects[0].model, &outputs);
+        let (exact, outputs) = exact::prove(&subjects, None, &test, self.watch)?;
+        let int8_logits = host::logits(&subjects[0].model, &outputs.bytes);
 
         let everything: Vec<usize> = (0..test.len()).collect();
-        let examples = train::Images::plain(test, &everything, &student.network.normalize);
-        let float_logits = train::predict(&student.network.graph, &examples, self.threads)?;
-        let teacher_logits = self.teacher_logits(images, teachers)?;
-        let judged = |logits: &[f32]| score(logits, &test.labels, classes);
+        let float = &student.network.graph;
+        let float_logits = match &test {
+            Inputs::Images(images, normalize) => {
+                train::predict(float, &Images::plain(images, &everything, normalize), self.threads)?
+            }
+            Inputs::Texts(texts) => {
+                train::predict(float, &TextExamples::new(texts, &everything, Answers::default()), self.threads)?
+            }
+        };
+        let teacher_logits = self.teacher_logits(data, teachers)?;
+        let judged = |logits: &[f32]| score(logits, labels, classes);
         let (float, int8) = (judged(&float_logits), judged(&int8_logits));
 
         let mut record = Record {
@@ -131,10 +142,10 @@ impl Build<'_> {
             contract: CONTRACT_VERSION.into(),
             data: DataRecord {
                 source: self.recipe.data.describe(),
-                classes: test.classes.clone(),
-                image: test.shape,
-                train: images.train.len(),
-                test: test.len(),
+                classes: data.test.classes().to_vec(),
+                input: input_record(data, &student.network.reader, &test)?,
+                train: data.train.len(),
+                test: data.test.len(),
             },
             teacher: teacher_logits.as_ref().map(|logits| Network {
                 name: teachers.name(),
@@ -163,19 +174,13 @@ impl Build<'_> {
         Ok(record)
     }
 
-    /// What the teachers together say of the test images, kept on disk.
-    fn teacher_logits(&self, images: &Images, teachers: &Teachers) -> Result<Option<Vec<f32>>, BuildError> {
+    /// What the teachers together say of the test examples, kept on disk.
+    fn teacher_logits(&self, data: &Data, teachers: &Teachers) -> Result<Option<Vec<f32>>, BuildError> {
         if teachers.all.is_empty() {
             return Ok(None);
         }
         let settings = LabelSettings { views: 1, precision: Precision::F32, ensemble: self.recipe.label.ensemble };
-        let mut key = Key::new("label", REVISION).settings("label", &settings);
-        for hash in teachers.all.iter().map(Teacher::hash).chain([images.test.hash()]) {
-            key = key.settings("of", &hash);
-        }
-        let folder = self.store.path(&format!("labels-test-{}", key.digest().short()));
-        let control = self.control(None);
-        let labels = distill::label(&teachers.all, &images.test, &Augment::NONE, &settings, &folder, &control)?;
+        let (labels, _) = self.ask("labels-test", &teachers.all, &Views::plain(&data.test), &settings)?;
         Ok(Some(labels.logits))
     }
 
@@ -183,6 +188,8 @@ impl Build<'_> {
     fn bars(&self, record: &Record) -> Vec<Bar> {
         let accept = &self.recipe.accept;
         let (float, int8) = (record.student.scores.accuracy, record.int8.accuracy);
+        // Without a teacher there is nothing to keep, and the bar cannot be met.
+        let kept = record.teacher.as_ref().map_or(0.0, |teacher| int8 / teacher.scores.accuracy.max(f64::MIN_POSITIVE));
         let least = |name: &str, bound: Option<f64>, reached: f64| {
             bound.map(|bound| Bar { name: name.to_owned(), bound, reached, met: reached >= bound })
         };
@@ -194,6 +201,7 @@ impl Build<'_> {
             least("float_accuracy", accept.float_accuracy, float),
             least("int8_accuracy", accept.int8_accuracy, int8),
             most("int8_drop", accept.int8_drop, float - int8),
+            least("kept", accept.kept, kept),
             least("agreement", accept.agreement, record.agreement.int8_student),
             most("model_bytes", accept.model_bytes.map(|n| n as f64), largest(&|model| model.bytes)),
             most("arena_bytes", accept.arena_bytes.map(|n| n as f64), largest(&|model| model.arena_bytes)),
@@ -202,6 +210,23 @@ impl Build<'_> {
         .flatten()
         .collect()
     }
+}
+
+/// What the examples are, as the student sees them.
+fn input_record(data: &Data, reader: &Reader, test: &Inputs<'_>) -> Result<InputRecord, BuildError> {
+    Ok(match (reader, test, reader.read(&data.train)?) {
+        (Reader::Text { vocabulary, tokens }, Inputs::Texts(test), Inputs::Texts(train)) => {
+            InputRecord::Text(TextRecord {
+                vocabulary: vocabulary.size(),
+                tokens: *tokens,
+                longest: test.longest(),
+                truncated_train: train.truncated,
+                truncated_test: test.truncated,
+            })
+        }
+        (.., Inputs::Images(images, _)) => InputRecord::Image(images.shape),
+        _ => return Err(BuildError::text("images and texts are mixed")),
+    })
 }
 
 fn subject(packed: &Packed) -> Result<Subject<'_>, HostError> {

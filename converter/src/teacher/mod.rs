@@ -1,12 +1,12 @@
-//! Teachers: trained networks with what is needed to show them images.
+//! Teachers: trained networks with what is needed to show them images or texts.
 
 pub mod hf_dir;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod safetensors;
 
-use crate::data::{Normalize, hex};
-use crate::families::{self, FamilyError, Task};
+use crate::data::{DataError, Normalize, Reader, hex};
+use crate::families::{self, FamilyError, Input, Task};
 use crate::graph::Graph;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -14,10 +14,10 @@ use std::path::Path;
 /// A trained network and how its input is made.
 #[derive(Clone, Debug)]
 pub struct Teacher {
-    /// Takes `[batch, height, width, channels]`, gives `[batch, classes]`.
+    /// Takes `[batch, height, width, channels]` or ids `[batch, tokens]`, gives `[batch, classes]`.
     pub graph: Graph,
-    /// How pixels become its input.
-    pub normalize: Normalize,
+    /// How examples become its input.
+    pub reader: Reader,
 }
 
 /// Why a teacher cannot be used.
@@ -29,9 +29,9 @@ pub enum TeacherError {
     /// The file of weights.
     #[error(transparent)]
     Weights(#[from] safetensors::WeightsError),
-    /// The network is for other images or other classes.
+    /// The network is for other inputs or other classes.
     #[error(
-        "teacher `{name}` makes {found_output:?} of {found_input:?}, but the task has {classes} classes and images of {image:?}"
+        "teacher `{name}` makes {found_output:?} of {found_input:?}, but the task has {classes} classes and {input}"
     )]
     Task {
         /// The network.
@@ -40,11 +40,14 @@ pub enum TeacherError {
         found_input: Vec<usize>,
         /// Shape of its first output.
         found_output: Vec<usize>,
-        /// What the images are.
-        image: [usize; 3],
+        /// What the examples are.
+        input: Input,
         /// How many classes there are.
         classes: usize,
     },
+    /// The examples cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The statistics are for another number of channels, or divide by zero.
     #[error("the teacher's normalization {normalize:?} does not fit images of {channels} channels")]
     Normalize {
@@ -68,7 +71,7 @@ impl Teacher {
     ) -> Result<Teacher, TeacherError> {
         let mut graph = families::build(name, task, 0)?;
         safetensors::fill(&mut graph, weights)?;
-        Teacher { graph, normalize }.check(task)
+        Teacher { graph, reader: Reader::Pixels(normalize) }.check(task)
     }
 
     /// The teacher itself if it fits the task.
@@ -78,30 +81,39 @@ impl Teacher {
     pub fn check(self, task: &Task) -> Result<Teacher, TeacherError> {
         let shape = |id: Option<&_>| id.map(|&id| self.graph.shape(id).to_vec()).unwrap_or_default();
         let (input, output) = (shape(self.graph.inputs.first()), shape(self.graph.outputs.first()));
-        if input.get(1..) != Some(&task.image[..]) || output.get(1..) != Some(&[task.classes][..]) {
+        let expected = match &task.input {
+            Input::Image(image) => &image[..],
+            Input::Text { tokens, .. } => std::slice::from_ref(tokens),
+        };
+        if input.get(1..) != Some(expected) || output.get(1..) != Some(&[task.classes][..]) {
             return Err(TeacherError::Task {
                 name: self.graph.name,
                 found_input: input,
                 found_output: output,
-                image: task.image,
+                input: task.input,
                 classes: task.classes,
             });
         }
-        let channels = task.image[2];
-        if !self.normalize.fits(channels) {
-            return Err(TeacherError::Normalize { normalize: self.normalize, channels });
+        match (&self.reader, task.input) {
+            (Reader::Pixels(normalize), Input::Image([.., channels])) if !normalize.fits(channels) => {
+                Err(TeacherError::Normalize { normalize: normalize.clone(), channels })
+            }
+            _ => Ok(self),
         }
-        Ok(self)
     }
 
-    /// A hash of the network, its weights and its normalization, in hex: names what was cached of it.
+    /// A hash of the network, its weights and how it reads, in hex: names what was cached of it.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         for node in &self.graph.nodes {
             hasher.update(format!("{:?} {:?} {}\n", node.op, node.inputs, node.output.0));
         }
-        for value in [&self.normalize.mean, &self.normalize.deviation].into_iter().flatten() {
-            hasher.update(value.to_le_bytes());
+        match &self.reader {
+            Reader::Pixels(Normalize { mean, deviation }) => {
+                [mean, deviation].into_iter().flatten().for_each(|value| hasher.update(value.to_le_bytes()));
+            }
+            // What the tokens are, whoever keeps answers to them says.
+            Reader::Text { tokens, .. } => hasher.update(tokens.to_le_bytes()),
         }
         for (_, tensor) in self.graph.params() {
             for value in tensor.data() {

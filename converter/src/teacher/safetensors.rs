@@ -116,7 +116,8 @@ pub fn identify(task: &Task, path: &Path) -> Result<&'static str, WeightsError> 
     };
     // Of several widths of one network, the one that fits best; if it does not fit wholly, filling it says why.
     let mut best: Option<(usize, &'static str)> = None;
-    for name in families::names() {
+    let kind = task.input.kind();
+    for name in families::names(kind) {
         let Some(graph) = families::build(name, task, 0).ok().filter(|graph| needed(graph) == held) else { continue };
         let misshaped = misshaped(&graph);
         if best.is_none_or(|(least, _)| misshaped < least) {
@@ -126,7 +127,7 @@ pub fn identify(task: &Task, path: &Path) -> Result<&'static str, WeightsError> 
             break;
         }
     }
-    best.map(|(_, name)| name).ok_or_else(|| fail(WeightsProblem::Unknown { known: families::names().collect() }))
+    best.map(|(_, name)| name).ok_or_else(|| fail(WeightsProblem::Unknown { known: families::names(kind).collect() }))
 }
 
 /// The names of a file's tensors.
@@ -263,7 +264,7 @@ mod tests {
     type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
     fn student(seed: u64) -> Graph {
-        families::build("resnet8", &Task { image: [8, 8, 3], classes: 4 }, seed).unwrap()
+        families::build("resnet8", &Task::of_images([8, 8, 3], 4), seed).unwrap()
     }
 
     /// What PyTorch would save of a network.
@@ -304,7 +305,7 @@ mod tests {
     fn a_network_is_known_by_its_tensors() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
-        let task = Task { image: [32, 32, 3], classes: 4 };
+        let task = Task::of_images([32, 32, 3], 4);
         // The widths of resnet8 share all names; another number of classes is told when the network is filled.
         for (name, classes) in [("resnet8", 4), ("resnet8-8", 5), ("resnet20", 4), ("resnet32", 4)] {
             save(&families::build(name, &Task { classes, ..task }, 1).unwrap(), &path).unwrap();

@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 /// Bins of confidence in a reliability diagram.
 pub const BINS: usize = 15;
 
-/// Judgement of one network on labelled images.
+/// Judgement of one network on labelled examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Number of images.
+    /// Number of examples.
     pub n: usize,
     /// Share classified right, from 0 to 1.
     pub accuracy: f64,
     /// Mean cross entropy in nats.
     pub cross_entropy: f64,
     /// Expected calibration error (Naeini et al. 2015, Guo et al. 2017): how far confidence is from accuracy, on average
-    /// over [`BINS`] bins of equal width weighted by their images.
+    /// over [`BINS`] bins of equal width weighted by their examples.
     pub calibration_error: f64,
     /// Images by true class (row) and predicted class (column).
     pub confusion: Vec<Vec<u32>>,
@@ -34,7 +34,7 @@ pub struct Bin {
     pub accuracy: f64,
 }
 
-/// Judges logits, `classes` in a row for each image, against the images' labels.
+/// Judges logits, `classes` in a row for each example, against their labels.
 pub fn score(logits: &[f32], labels: &[u32], classes: usize) -> Scores {
     let mut confusion = vec![vec![0; classes]; classes];
     let mut bins = [Bin::default(); BINS];
@@ -63,7 +63,7 @@ pub fn score(logits: &[f32], labels: &[u32], classes: usize) -> Scores {
     Scores { n, accuracy, cross_entropy, calibration_error, confusion, reliability: bins.to_vec() }
 }
 
-/// The share of images to which two networks give the same class.
+/// The share of examples to which two networks give the same class.
 pub fn agreement(a: &[f32], b: &[f32], classes: usize) -> f64 {
     let pairs = a.chunks_exact(classes).zip(b.chunks_exact(classes));
     let n = pairs.len();

@@ -1,14 +1,19 @@
-//! Model files on this computer: read, checked, run over many images, timed.
+//! Model files on this computer: read, checked, run over many examples, timed.
 
+use super::Feed;
 use super::record::Measured;
 use super::relayout::relayout;
 use crate::artifact::{ArtifactError, Doing};
-use crate::data::Dataset;
+use crate::data::Kind;
+use crate::families::{Input, Task};
 use crate::watch::Watch;
 use limbeck_runtime::format::emit::EmitError;
 use limbeck_runtime::kernels::Order;
-use limbeck_runtime::ops::AllOps;
-use limbeck_runtime::{AlignedBytes, Kernels, Layout, LoadError, Model, Session, SessionError, arena_bytes};
+use limbeck_runtime::ops::{AllOps, Op};
+use limbeck_runtime::{
+    AlignedBytes, Element, Fnv1a64, Kernels, Layout, LoadError, Model, Rng, Session, SessionError, TokenError,
+    arena_bytes,
+};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,15 +59,28 @@ pub enum HostError {
         /// What there is.
         found: [usize; 3],
     },
+    /// The examples are of the other kind.
+    #[error("the model takes {expected}, but these are {found}")]
+    Kind {
+        /// What the model takes.
+        expected: Kind,
+        /// What there is.
+        found: Kind,
+    },
+    /// A text does not fit the model.
+    #[error("a text does not fit the model: {0}")]
+    Tokens(#[from] TokenError),
     /// The classes are not what the model says.
-    #[error("the model tells {expected} classes apart, but the images are of {found}")]
+    #[error("the model tells {expected} classes apart, but the {kind} are of {found}")]
     Classes {
+        /// What the examples are.
+        kind: Kind,
         /// Outputs of the model.
         expected: usize,
-        /// Classes of the images.
+        /// Classes of the examples.
         found: usize,
     },
-    /// Not a network from an image to scores.
+    /// Not a network from an image or a text to scores.
     #[error("the model has {inputs} inputs and {outputs} outputs; a classifier has one of each")]
     NotAClassifier {
         /// Its inputs.
@@ -121,18 +139,30 @@ pub fn layout_name(layout: Layout) -> String {
     }
 }
 
-/// The shape of the images that a classifier takes, and the number of its classes.
+/// What a classifier takes, and the number of its classes, of which each token of a text may have one.
 ///
 /// # Errors
 /// If it is no classifier.
-pub fn task(model: &Model<'_>) -> Result<([usize; 3], usize), HostError> {
+pub fn task(model: &Model<'_>) -> Result<Task, HostError> {
     let (inputs, outputs) = (model.inputs(), model.outputs());
-    match (model.input(0), model.output(0)) {
-        (Some(input), Some(output)) if inputs == 1 && outputs == 1 => {
-            Ok((input.tensor.shape.sizes(), output.tensor.shape.len()))
-        }
-        _ => Err(HostError::NotAClassifier { inputs, outputs }),
-    }
+    let (Some(input), Some(output), 1, 1) = (model.input(0), model.output(0), inputs, outputs) else {
+        return Err(HostError::NotAClassifier { inputs, outputs });
+    };
+    let input = match input.tensor.element {
+        Element::Token => Input::Text { vocabulary: vocabulary(model), tokens: model.max_length() },
+        _ => Input::Image(input.tensor.shape.sizes()),
+    };
+    let shape = output.tensor.shape;
+    Ok(Task { input, classes: if output.tensor.sequence { shape.channels } else { shape.len() } })
+}
+
+/// Tokens that a model of texts knows.
+fn vocabulary(model: &Model<'_>) -> usize {
+    let tables = model.ops().filter_map(|view| match view.op() {
+        Some(Op::Embed(op)) => Some(op.vocabulary()),
+        _ => None,
+    });
+    tables.min().unwrap_or(0)
 }
 
 /// A session with memory of its own, given to `work`.
@@ -153,73 +183,137 @@ pub fn with_session<T>(
     })
 }
 
-/// Images of one piece of work.
+/// Examples of one piece of work.
 const BLOCK: usize = 32;
 
-/// The raw outputs for all images, one after another, on all threads. `step` numbers for the watcher begin at `done` of
-/// `total`.
+/// What a model gives for examples, as bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// For all of them, one after another.
+    pub bytes: Vec<i8>,
+    /// Where those of each example end.
+    ends: Vec<usize>,
+}
+
+impl Outputs {
+    /// The example that gave a byte.
+    pub fn example(&self, place: usize) -> usize {
+        self.ends.partition_point(|&end| end <= place)
+    }
+
+    /// Where the bytes of an example begin.
+    pub fn begin(&self, example: usize) -> usize {
+        example.checked_sub(1).and_then(|before| self.ends.get(before).copied()).unwrap_or(0)
+    }
+
+    /// The digest of all bytes, as in a model's certificate.
+    pub fn digest(&self) -> u64 {
+        let mut digest = Fnv1a64::new();
+        digest.update(&self.bytes);
+        digest.finish()
+    }
+
+    fn push(&mut self, output: &[i8]) {
+        self.bytes.extend_from_slice(output);
+        self.ends.push(self.bytes.len());
+    }
+}
+
+/// The raw outputs for the first `count` examples, on all threads. `step` numbers for the watcher begin at `done` of `total`.
 ///
 /// # Errors
-/// If the model does not take such images, the table does not read its layout, or the user stops it.
+/// If the model does not take such examples, the table does not read its layout, or the user stops it.
 pub fn outputs(
     model: &Model<'_>,
     kernels: &'static Kernels,
-    images: &Dataset,
+    feed: &dyn Feed,
+    count: usize,
     watch: &dyn Watch,
     (done, total): (u64, u64),
-) -> Result<Vec<i8>, HostError> {
-    let (shape, classes) = task(model)?;
-    if shape != images.shape {
-        return Err(HostError::Images { expected: shape, found: images.shape });
-    }
+) -> Result<Outputs, HostError> {
+    feed.check(model)?;
     let finished = AtomicU64::new(done);
     let note = format!("{} on {}", layout_name(model.layout()), kernels.isa.name());
-    let mut all = vec![0; images.len() * classes];
-    all.par_chunks_mut(BLOCK * classes).enumerate().try_for_each(|(block, outputs)| {
+    let count = count.min(feed.len());
+    let block = |first: usize| {
         if watch.stopped() {
             return Err(HostError::Interrupted);
         }
-        with_session(model, kernels, |session| {
-            for (index, output) in (block * BLOCK..).zip(outputs.chunks_exact_mut(classes)) {
-                session.set_pixels(0, images.image(index));
+        let examples = first..(first + BLOCK).min(count);
+        let number = examples.len() as u64;
+        let outputs = with_session(model, kernels, |session| {
+            let mut outputs = Outputs::default();
+            for index in examples {
+                feed.give(index, session)?;
                 session.run();
-                output.copy_from_slice(session.output(0));
+                outputs.push(session.output(0));
             }
-        })?;
-        let count = (outputs.len() / classes) as u64;
-        watch.step(finished.fetch_add(count, Ordering::Relaxed) + count, total, &note);
-        Ok(())
-    })?;
+            Ok::<_, HostError>(outputs)
+        })??;
+        watch.step(finished.fetch_add(number, Ordering::Relaxed) + number, total, &note);
+        Ok(outputs)
+    };
+    let blocks = (0..count.div_ceil(BLOCK)).into_par_iter().map(|number| block(number * BLOCK));
+    let blocks: Vec<Outputs> = blocks.collect::<Result<_, _>>()?;
+    let mut all = Outputs::default();
+    for block in &blocks {
+        (0..block.ends.len()).for_each(|i| all.push(&block.bytes[block.begin(i)..block.ends[i]]));
+    }
     Ok(all)
 }
 
 /// The real numbers that raw outputs stand for.
 pub fn logits(model: &Model<'_>, outputs: &[i8]) -> Vec<f32> {
-    let port = model.output(0).map_or((1.0, 0), |port| (port.scale, port.zero));
-    outputs.iter().map(|&q| port.0 * (f32::from(q) - f32::from(port.1))).collect()
+    let Some(port) = model.output(0) else { return Vec::new() };
+    match port.tensor.element {
+        Element::Int8 => outputs.iter().map(|&q| port.scale * (f32::from(q) - f32::from(port.zero))).collect(),
+        Element::Int16 | Element::Token => {
+            let (pairs, _) = outputs.as_chunks::<2>();
+            pairs.iter().map(|pair| port.scale * f32::from(i16::from_le_bytes(pair.map(i8::cast_unsigned)))).collect()
+        }
+    }
 }
 
-/// Times single runs on one thread, after some to warm up: `runs` of them, or as many as fit into `most`.
+/// Token ids at random, for a model of texts.
+pub(crate) fn random_ids(rng: &mut Rng, vocabulary: usize, length: usize) -> Vec<u16> {
+    (0..length).map(|_| u16::try_from(rng.below(vocabulary.max(1))).unwrap_or(0)).collect()
+}
+
+/// Times single runs on one thread, after some to warm up: `runs` of them, or as many as fit into `most`. Texts are of `length`
+/// tokens, or as long as the model takes.
 ///
 /// # Errors
-/// If the table does not read the file's layout, or the user stops it.
+/// If the table does not read the file's layout, the model takes no such text, or the user stops it.
 pub fn measure(
     model: &Model<'_>,
     kernels: &'static Kernels,
+    length: Option<usize>,
     runs: u32,
     most: Duration,
     watch: &dyn Watch,
 ) -> Result<Measured, HostError> {
     /// Long enough for a CPU to reach its clock.
     const WARM_UP: Duration = Duration::from_millis(100);
+    let input = task(model)?.input;
+    let length = match input {
+        Input::Text { tokens, .. } => Some(length.unwrap_or(tokens)),
+        Input::Image(_) if length.is_some() => {
+            return Err(HostError::Kind { expected: Kind::Images, found: Kind::Texts });
+        }
+        Input::Image(_) => None,
+    };
     let mut times = with_session(model, kernels, |session| {
-        let input = session.input_mut(0);
-        let mut rng = limbeck_runtime::Rng::new(1);
-        input.fill_with(|| rng.byte());
+        let mut rng = Rng::new(1);
+        match (input, length) {
+            (Input::Text { vocabulary, .. }, Some(length)) => {
+                session.set_tokens(&random_ids(&mut rng, vocabulary, length))?;
+            }
+            _ => session.input_mut(0).fill_with(|| rng.byte()),
+        }
         // The input's memory is used again during a run, so every run begins with the same bytes.
-        let pixels = input.to_vec();
+        let input = session.input_mut(0).to_vec();
         let mut run = || {
-            session.input_mut(0).copy_from_slice(&pixels);
+            session.input_mut(0).copy_from_slice(&input);
             let start = Instant::now();
             session.run();
             start.elapsed()
@@ -234,8 +328,8 @@ pub fn measure(
         while times.len() < runs as usize && go_on(&times) {
             times.push(run());
         }
-        times
-    })?;
+        Ok::<_, HostError>(times)
+    })??;
     if watch.stopped() {
         return Err(HostError::Interrupted);
     }
@@ -244,6 +338,7 @@ pub fn measure(
     Ok(Measured {
         table: kernels.isa.name().to_owned(),
         layout: layout_name(model.layout()),
+        tokens: length,
         min_ms: ms(times.first()),
         median_ms: ms(times.get(times.len() / 2)),
         runs: times.len() as u32,

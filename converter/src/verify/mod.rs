@@ -2,8 +2,11 @@
 
 pub mod accuracy;
 pub mod exact;
+mod feed;
 pub mod host;
 mod plots;
 pub mod record;
 pub mod relayout;
 pub mod report;
+
+pub use feed::Feed;

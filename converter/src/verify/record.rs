@@ -3,6 +3,7 @@
 //! What depends on the machine (times) is in [`Measured`], beside the record and never in it.
 
 use super::accuracy::Scores;
+use crate::data::Kind;
 use serde::{Deserialize, Serialize};
 
 /// Everything found about one build.
@@ -40,19 +41,55 @@ pub struct Record {
     pub not_run: Vec<String>,
 }
 
-/// The images of a build.
+/// The examples of a build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataRecord {
     /// Where they came from, as the recipe says it.
     pub source: String,
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// Height, width, channels.
-    pub image: [usize; 3],
-    /// Images learned from.
+    /// What each of them is.
+    #[serde(flatten)]
+    pub input: InputRecord,
+    /// Examples learned from.
     pub train: usize,
-    /// Images judged on.
+    /// Examples judged on.
     pub test: usize,
+}
+
+/// What an example is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputRecord {
+    /// Height, width, channels of an image.
+    Image([usize; 3]),
+    /// Texts.
+    Text(TextRecord),
+}
+
+/// How texts are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextRecord {
+    /// Tokens that the student knows.
+    pub vocabulary: usize,
+    /// The longest text that it takes, in tokens.
+    pub tokens: usize,
+    /// The longest test text, so cut.
+    pub longest: usize,
+    /// Training texts that were cut off.
+    pub truncated_train: usize,
+    /// Test texts that were cut off.
+    pub truncated_test: usize,
+}
+
+impl InputRecord {
+    /// What the examples are.
+    pub fn kind(&self) -> Kind {
+        match self {
+            InputRecord::Image(_) => Kind::Images,
+            InputRecord::Text(_) => Kind::Texts,
+        }
+    }
 }
 
 /// A float network.
@@ -66,7 +103,7 @@ pub struct Network {
     pub scores: Scores,
 }
 
-/// Shares of test images on which two networks say the same.
+/// Shares of test examples on which two networks say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// Float student and teachers.
@@ -95,7 +132,7 @@ pub struct Training {
     pub loss: Vec<f64>,
     /// Share right of each epoch while learning.
     pub accuracy: Vec<f64>,
-    /// Share right of the images held out, where some were.
+    /// Share right of the examples held out, where some were.
     pub held_out: Vec<Option<f64>>,
 }
 
@@ -134,16 +171,17 @@ pub struct TargetRecord {
 /// What was compared, and found equal, byte for byte.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Exact {
-    /// Images of the whole set.
-    pub images: usize,
-    /// What was run: each file on each table of this CPU in the table's own layout over all images, and on scalar in
+    /// Examples of the whole set.
+    #[serde(alias = "images")]
+    pub n: usize,
+    /// What was run: each file on each table of this CPU in the table's own layout over all examples, and on scalar in
     /// every other layout over some.
     pub tables: Vec<TableRun>,
     /// Digest of all outputs one after another.
     pub digest: String,
 }
 
-/// A table run over images.
+/// A table run over examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableRun {
     /// The model file.
@@ -152,8 +190,9 @@ pub struct TableRun {
     pub table: String,
     /// The layout that the file was written in for it.
     pub layout: String,
-    /// How many images.
-    pub images: usize,
+    /// How many examples.
+    #[serde(alias = "images")]
+    pub n: usize,
 }
 
 /// A bar of the recipe.
@@ -176,6 +215,9 @@ pub struct Measured {
     pub table: String,
     /// The layout of the file that it ran.
     pub layout: String,
+    /// Tokens of the text that it ran over; absent for images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
     /// Shortest time of a run, in milliseconds.
     pub min_ms: f64,
     /// Median time of a run, in milliseconds.

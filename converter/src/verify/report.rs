@@ -2,7 +2,8 @@
 
 use super::accuracy::Scores;
 use super::plots;
-use super::record::{Exact, Measured, Network, Record};
+use super::record::{Exact, InputRecord, Measured, Network, Record};
+use crate::data::Kind;
 use std::fmt::Write;
 
 /// Classes that are listed by name.
@@ -34,11 +35,14 @@ fn write_page(page: &mut String, record: &Record, measured: &[Measured]) -> std:
         let note = "Signal over noise of each layer's int8 output against the float one, with the errors of all layers before it.";
         figure(page, "What quantization does, layer by layer", note, &plots::snr(&record.layers))?;
     }
-    let note = "Test images by true class (down) and predicted class (across); shades are shares of a row, on a square-root scale.";
+    let kind = record.data.input.kind();
+    let note = format!(
+        "Test {kind} by true class (down) and predicted class (across); shades are shares of a row, on a square-root scale."
+    );
     figure(
         page,
         "Confusion of the int8 student",
-        note,
+        &note,
         &plots::confusion(&record.int8.confusion, &record.data.classes),
     )?;
     classes(page, record)?;
@@ -51,7 +55,8 @@ fn write_page(page: &mut String, record: &Record, measured: &[Measured]) -> std:
     let note = "On the diagonal, confidence equals accuracy; below it a network is too sure of itself.";
     figure(page, "Reliability", note, &plots::reliability(&series))?;
     for run in record.trainings.iter().filter(|run| !run.loss.is_empty()) {
-        let note = format!("{} epochs. Accuracy while learning is that of changed images.", run.loss.len());
+        let changed = if kind == Kind::Images { "changed images" } else { "the network as it was then" };
+        let note = format!("{} epochs. Accuracy while learning is that of {changed}.", run.loss.len());
         figure(page, &format!("Training of {}", run.name), &note, &plots::training(run))?;
     }
     writeln!(page, "<section><h2>Not run here</h2>")?;
@@ -65,11 +70,20 @@ fn write_page(page: &mut String, record: &Record, measured: &[Measured]) -> std:
 
 fn summary(record: &Record) -> String {
     let data = &record.data;
-    let [height, width, _] = data.image;
+    let input = match data.input {
+        InputRecord::Image([height, width, _]) => format!("{height} x {width} pixels"),
+        InputRecord::Text(text) => format!(
+            "up to {} tokens out of {}, {} of the test texts cut off",
+            text.tokens,
+            grouped(text.vocabulary as u64),
+            text.truncated_test
+        ),
+    };
     format!(
-        "{} classes, {height} x {width} pixels, {} images to learn from, {} to be judged on ({})",
+        "{} classes, {input}, {} {} to learn from, {} to be judged on ({})",
         data.classes.len(),
         grouped(data.train as u64),
+        data.input.kind(),
         grouped(data.test as u64),
         escape(&data.source)
     )
@@ -122,16 +136,15 @@ fn networks(page: &mut String, record: &Record) -> std::fmt::Result {
 }
 
 fn exact(page: &mut String, record: &Record) -> std::fmt::Result {
-    let Exact { images, tables, digest } = &record.exact;
+    let (Exact { n, tables, digest }, kind) = (&record.exact, record.data.input.kind());
     writeln!(
         page,
-        "<section><h2>Equal bytes</h2><p>Every row gave the same bytes for the same images. Digest of all outputs for the {} test images: <code>{digest}</code>.</p>",
-        grouped(*images as u64)
+        "<section><h2>Equal bytes</h2><p>Every row gave the same bytes for the same {kind}. Digest of all outputs for the {} test {kind}: <code>{digest}</code>.</p>",
+        grouped(*n as u64)
     )?;
-    let rows = tables
-        .iter()
-        .map(|run| vec![escape(&run.file), run.table.clone(), run.layout.clone(), grouped(run.images as u64)]);
-    table(page, &["file", "table", "layout", "images"], rows)?;
+    let rows =
+        tables.iter().map(|run| vec![escape(&run.file), run.table.clone(), run.layout.clone(), grouped(run.n as u64)]);
+    table(page, &["file", "table", "layout", kind.name()], rows)?;
     writeln!(page, "</section>")
 }
 
@@ -158,7 +171,8 @@ fn targets(page: &mut String, record: &Record, measured: &[Measured]) -> std::fm
     });
     table(page, &["target", "table", "flash", "RAM", "predicted time", "file"], rows)?;
     if !measured.is_empty() {
-        writeln!(page, "<p>Measured on the machine that wrote this page, one thread:</p>")?;
+        let over = measured[0].tokens.map_or_else(String::new, |tokens| format!(", over texts of {tokens} tokens"));
+        writeln!(page, "<p>Measured on the machine that wrote this page, one thread{over}:</p>")?;
         let rows = measured.iter().map(|m| {
             let [min, median] = [m.min_ms, m.median_ms].map(|ms| format!("{ms:.4} ms"));
             vec![m.table.clone(), m.layout.clone(), min, median, m.runs.to_string()]
@@ -184,11 +198,11 @@ fn classes(page: &mut String, record: &Record) -> std::fmt::Result {
             row.iter().copied().enumerate().filter(|&(i, n)| i != class && n > 0).collect();
         wrong.sort_by_key(|&(i, count)| (std::cmp::Reverse(count), i));
         let taken_for: Vec<String> = wrong.iter().take(3).map(|&(i, n)| format!("{} ({n})", name(i))).collect();
-        let images = grouped(row.iter().map(|&count| u64::from(count)).sum());
-        vec![name(class), images, percent(right), taken_for.join(", ")]
+        let examples = grouped(row.iter().map(|&count| u64::from(count)).sum());
+        vec![name(class), examples, percent(right), taken_for.join(", ")]
     });
     writeln!(page, "<section><h2>The hardest classes</h2>")?;
-    table(page, &["class", "images", "right", "most often taken for"], cells)?;
+    table(page, &["class", record.data.input.kind().name(), "right", "most often taken for"], cells)?;
     writeln!(page, "</section>")
 }
 
@@ -261,7 +275,7 @@ mod tests {
             data: DataRecord {
                 source: "generated".into(),
                 classes: vec!["a".into(), "b".into()],
-                image: [8, 8, 3],
+                input: InputRecord::Image([8, 8, 3]),
                 train: 10,
                 test: 2,
             },
@@ -273,7 +287,7 @@ mod tests {
             trainings: Vec::new(),
             models: Vec::new(),
             targets: Vec::new(),
-            exact: Exact { images: 2, tables: Vec::new(), digest: "0123".into() },
+            exact: Exact { n: 2, tables: Vec::new(), digest: "0123".into() },
             bars: vec![Bar { name: "int8_accuracy".into(), bound: 0.9, reached: 0.5, met: false }],
             not_run: vec!["GPU: this build has none".into()],
         }

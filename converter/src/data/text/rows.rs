@@ -1,48 +1,55 @@
 //! Labels and texts out of the lines of a file.
 
-use super::TextFormat;
+use super::{TextFormat, parquet};
 use crate::data::DataError;
 use serde_json::Value;
+use std::fs::File;
 use std::path::Path;
 
 /// A label with its text, which is not empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// Line of the file, from 1.
+    /// Line of the file, or row of a table, from 1.
     pub(super) line: usize,
     pub(super) label: String,
     pub(super) text: String,
 }
 
 /// What columns of labels and of texts are called.
-const LABEL: [&str; 4] = ["label", "labels", "class", "intent"];
-const TEXT: [&str; 3] = ["text", "sentence", "utterance"];
+pub(super) const LABEL: [&str; 4] = ["label", "labels", "class", "intent"];
+pub(super) const TEXT: [&str; 3] = ["text", "sentence", "utterance"];
 
 /// What is wrong with which line.
-type Problem = (usize, String);
+pub(super) type Problem = (usize, String);
 
 /// All rows of a file.
 pub(super) fn read(path: &Path, format: TextFormat) -> Result<Vec<Row>, DataError> {
-    let bytes = std::fs::read(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
-        (line, "is not UTF-8; convert the file".to_owned())
-    });
-    let rows = text.and_then(|text| {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        match format {
-            TextFormat::Tsv => {
-                columns(text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).enumerate())
-            }
-            TextFormat::Csv => columns(csv(text)?.into_iter()),
-            TextFormat::Jsonl => json(text),
-        }
-    });
+    let unreadable = |source| DataError::Read { path: path.to_owned(), source };
+    let rows = match format {
+        TextFormat::Parquet => parquet::rows(File::open(path).map_err(unreadable)?),
+        _ => lines(&std::fs::read(path).map_err(unreadable)?, format),
+    };
     let checked = rows.and_then(|rows| match rows.iter().find(|row| row.text.trim().is_empty()) {
         Some(row) => Err((row.line, "has an empty text".to_owned())),
         None => Ok(rows),
     });
     checked.map_err(|(line, problem)| DataError::Row { path: path.to_owned(), line, problem })
+}
+
+/// The rows of a file of lines.
+fn lines(bytes: &[u8], format: TextFormat) -> Result<Vec<Row>, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        (line, "is not UTF-8; convert the file".to_owned())
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match format {
+        TextFormat::Csv => columns(csv(text)?.into_iter()),
+        TextFormat::Jsonl => json(text),
+        TextFormat::Tsv | TextFormat::Parquet => {
+            columns(text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).enumerate())
+        }
+    }
 }
 
 /// Rows of cells with the numbers of their lines, from 0: label and text, or what the first row says.

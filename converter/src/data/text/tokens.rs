@@ -70,6 +70,22 @@ impl Tokenized {
         &self.ids[self.begins[index]..self.begins[index + 1]]
     }
 
+    /// Tokens of the longest text.
+    pub fn longest(&self) -> usize {
+        self.begins.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+    }
+
+    /// The texts of these indices, in this order.
+    pub fn subset(&self, indices: &[usize]) -> Self {
+        let (mut ids, mut begins) = (Vec::new(), vec![0]);
+        for &index in indices {
+            ids.extend_from_slice(self.text(index));
+            begins.push(ids.len());
+        }
+        let labels = indices.iter().map(|&index| self.labels[index]).collect();
+        Tokenized { ids, begins, labels, classes: self.classes.clone(), truncated: self.truncated }
+    }
+
     /// A hash of all ids and labels, in hex.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();

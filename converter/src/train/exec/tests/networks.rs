@@ -106,7 +106,7 @@ fn stored_statistics_are_used_when_run() {
 }
 
 fn resnet8() -> Graph {
-    families::build("resnet8", &Task { image: [16, 16, 3], classes: 10 }, 3).unwrap()
+    families::build("resnet8", &Task::of_images([16, 16, 3], 10), 3).unwrap()
 }
 
 #[test]

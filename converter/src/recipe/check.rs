@@ -1,0 +1,166 @@
+//! What the types of a recipe cannot say: all that can be known to fail is told before anything is trained.
+
+use super::text::{RecipeError, Source, nearest};
+use super::{Recipe, Student, Teacher, is_onnx};
+use crate::data::{Augment, Kind};
+use crate::families::{self, FamilyError};
+use crate::train::TrainSettings;
+use limbeck_targets::Target;
+use std::path::Path;
+
+/// Tensors of a model file have no more rows.
+const MOST_TOKENS: usize = 65535;
+
+/// Refuses a recipe that cannot be made.
+pub(super) fn check(recipe: &Recipe, source: &Source) -> Result<(), RecipeError> {
+    let wrong = |key: &[&str], problem: String| Err(source.wrong(key, problem));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if recipe.name.is_empty() || recipe.name.starts_with('.') || !recipe.name.chars().all(plain) {
+        return wrong(&["name"], format!("`{}` names files: use letters, digits, `-` and `_`", recipe.name));
+    }
+    let checker = Checker { source, kind: recipe.data.kind() };
+    checker.data(recipe)?;
+    for target in &recipe.targets {
+        Target::find(target).map_err(|error| source.wrong(&["targets"], error.to_string()))?;
+    }
+    for (number, teacher) in recipe.teacher.iter().enumerate() {
+        checker.teacher(teacher, &number.to_string())?;
+    }
+    if let Some(student) = &recipe.student {
+        checker.student(student, !recipe.teacher.is_empty())?;
+    }
+    if recipe.label.views == 0 {
+        return wrong(&["label", "views"], "at least one view is needed".into());
+    }
+    if let Some(problem) = recipe.distill.problem() {
+        return wrong(&["distill"], problem);
+    }
+    if let Err(error) = recipe.quantize.check() {
+        return wrong(&["quantize"], error.to_string());
+    }
+    if recipe.accept.kept.is_some() && recipe.teacher.is_empty() {
+        return wrong(&["accept", "kept"], "there is no teacher to compare with: add a `[[teacher]]`".into());
+    }
+    checker.only(Kind::Texts, recipe.distill.hidden > 0.0, &["distill", "hidden"])?;
+    match (&recipe.student, recipe.teacher.len()) {
+        (None, 0) => wrong(&["student"], "there is nothing to make: add `[student]` or a `[[teacher]]`".into()),
+        (None, n) if n > 1 => wrong(&["teacher"], format!("{n} teachers cannot be quantized as one: add `[student]`")),
+        _ => Ok(()),
+    }
+}
+
+/// Looks at the sections of a recipe for data of one kind.
+struct Checker<'a> {
+    source: &'a Source,
+    kind: Kind,
+}
+
+impl Checker<'_> {
+    fn wrong(&self, key: &[&str], problem: impl Into<String>) -> Result<(), RecipeError> {
+        Err(self.source.wrong(key, problem.into()))
+    }
+
+    /// Refuses a key that is there, but for the other kind of data.
+    fn only(&self, kind: Kind, is_there: bool, key: &[&str]) -> Result<(), RecipeError> {
+        match is_there && kind != self.kind {
+            true => self.wrong(key, format!("is for {kind}, but the data are {}", self.kind)),
+            false => Ok(()),
+        }
+    }
+
+    fn data(&self, recipe: &Recipe) -> Result<(), RecipeError> {
+        let data = &recipe.data;
+        match (&data.generated, &data.path) {
+            (Some(_), None) | (None, Some(_)) => {}
+            (Some(_), Some(_)) => return self.wrong(&["data"], "has both `path` and `generated`: keep one"),
+            (None, None) => return self.wrong(&["data"], "needs `path = \"FOLDER\"`, or `generated`"),
+        }
+        if data.generated.as_ref().is_some_and(|generated| generated.train.min(generated.test) < 8) {
+            return self.wrong(&["data", "generated"], "each part needs 8 examples or more");
+        }
+        self.only(Kind::Images, data.size.is_some(), &["data", "size"])?;
+        self.only(Kind::Texts, data.tokens.is_some(), &["data", "tokens"])?;
+        if data.size.is_some_and(|size| size.contains(&0)) {
+            return self.wrong(&["data", "size"], "a size is at least 1");
+        }
+        match data.tokens {
+            Some(tokens) if !(3..=MOST_TOKENS).contains(&tokens) => {
+                let problem =
+                    format!("is {tokens}: from 3 (a begin, an end, and a token between) to {MOST_TOKENS} can be taken");
+                self.wrong(&["data", "tokens"], problem)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn teacher(&self, teacher: &Teacher, number: &str) -> Result<(), RecipeError> {
+        if let Some(train) = &teacher.train {
+            self.training(train, &["teacher", number, "train"])?;
+        }
+        if let Some(network) = &teacher.network {
+            self.network(network, &["teacher", number, "network"])?;
+        }
+        self.only(Kind::Images, teacher.mean.is_some(), &["teacher", number, "mean"])?;
+        self.only(Kind::Images, teacher.std.is_some(), &["teacher", number, "std"])?;
+        let problem = match (&teacher.weights, &teacher.network, &teacher.train) {
+            (None, _, None) => "needs `weights = \"FILE\"`, or `network` and `train` to be trained here",
+            (None, None, Some(_)) => "is to be trained, but has no `network`",
+            (Some(_), Some(_), _) if self.kind == Kind::Texts => "is a folder, which brings its own network",
+            (Some(path), Some(_), _) if is_onnx(path) => "is an ONNX file, which brings its own network",
+            (Some(_), _, Some(_)) if self.kind == Kind::Images => "has both `weights` and `train`: keep one",
+            (Some(path), ..) => return self.weights(path, &["teacher", number, "weights"]),
+            _ => return Ok(()),
+        };
+        self.wrong(&["teacher", number], format!("a teacher {problem}"))
+    }
+
+    fn weights(&self, path: &Path, key: &[&str]) -> Result<(), RecipeError> {
+        match (self.kind, path.is_dir()) {
+            (Kind::Texts, false) => self.wrong(
+                key,
+                "is a file; a teacher of texts is a folder with `config.json`, `model.safetensors` and a tokenizer",
+            ),
+            (Kind::Images, true) => self.wrong(key, "is a folder; a teacher of images is a file"),
+            _ => Ok(()),
+        }
+    }
+
+    fn student(&self, student: &Student, is_taught: bool) -> Result<(), RecipeError> {
+        self.training(&student.train, &["student", "train"])?;
+        self.network(&student.network, &["student", "network"])?;
+        self.only(Kind::Texts, student.inherit, &["student", "inherit"])?;
+        self.only(Kind::Texts, student.vocabulary.is_some(), &["student", "vocabulary"])?;
+        self.only(Kind::Texts, student.augment.is_some(), &["student", "augment"])?;
+        if let Some(problem) = student.augment.and_then(|augment| augment.problem()) {
+            return self.wrong(&["student", "augment"], problem);
+        }
+        if student.inherit && !is_taught {
+            return self.wrong(&["student", "inherit"], "there is no teacher to inherit from: add a `[[teacher]]`");
+        }
+        Ok(())
+    }
+
+    /// Settings that no training can begin with.
+    fn training(&self, settings: &TrainSettings, key: &[&str]) -> Result<(), RecipeError> {
+        if let Some(problem) = settings.problem() {
+            return self.wrong(key, problem);
+        }
+        let mut augment = key.to_vec();
+        augment.push("augment");
+        self.only(Kind::Images, settings.augment != Augment::default(), &augment)
+    }
+
+    /// A network that does not exist, or takes something else.
+    fn network(&self, name: &str, key: &[&str]) -> Result<(), RecipeError> {
+        let problem = match families::check(name, self.kind) {
+            Ok(()) => return Ok(()),
+            Err(FamilyError::Unknown { known, .. }) => {
+                let known: Vec<String> = known.into_iter().map(str::to_owned).collect();
+                let near = nearest(name, &known);
+                format!("there is no network `{name}` for {}{near}; there are: {}", self.kind, known.join(", "))
+            }
+            Err(error) => error.to_string(),
+        };
+        self.wrong(key, problem)
+    }
+}
