@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A stage of the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Reading the images.
+    /// Reading the examples.
     Data,
     /// Loading or training the teachers.
     Teacher,
-    /// Writing down what the teachers say of each image.
+    /// Writing down what the teachers say of each example.
     Label,
     /// Training the student.
     Distill,

@@ -2,10 +2,16 @@
 
 use crate::commands::assert_keys;
 use crate::support::{MODEL, Run, assert_same_results, built, built_text, folder_with, program, refused, tiny_text};
+use limbeck::data::text::Tokenized;
 use limbeck::families::distilbert::{DistilBert, Head, named};
 use limbeck::graph::{Pick, Unary};
+use limbeck::pack::{PackInfo, pack};
+use limbeck::plan::{PlanTarget, plan};
+use limbeck::quantize::{QuantSettings, Samples, quantize};
 use limbeck::teacher::safetensors;
+use limbeck::text::Vocabulary;
 use limbeck_runtime::Kernels;
+use limbeck_targets::Target;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -212,6 +218,46 @@ fn taught_by_folder(teacher: &str, student: &str) -> String {
         "{head}[[teacher]]\nweights = \"t\"\n{}[student]\nnetwork = \"distilbert-l1-h32-a2\"\n{student}{train}\n",
         teacher.replace("TRAIN", train)
     )
+}
+
+#[test]
+fn each_token_is_told_where_a_model_says_something_of_each() {
+    let folder = tempfile::tempdir().unwrap();
+    teacher_folder(&folder.path().join("t"));
+    let vocabulary = Vocabulary::read(&folder.path().join("t")).unwrap();
+    let net = DistilBert { head: Head::Tokens { classes: 3 }, ..named("distilbert-l1-h32-a2", 64, 12, 3).unwrap() };
+    let texts = Tokenized {
+        ids: vec![2, 5, 6, 3, 2, 7, 8, 9, 3],
+        begins: vec![0, 4, 9],
+        labels: vec![0; 2],
+        classes: Vec::new(),
+        truncated: 0,
+    };
+    let samples = Samples::of_texts(&texts, 12).unwrap();
+    let (graph, _) = quantize(&net.build("tags", Some(1)).unwrap(), &samples, &QuantSettings::default()).unwrap();
+    let plan = plan(&graph, &PlanTarget::new(Target::find("qemu-m4").unwrap()).unwrap()).unwrap();
+    let labels = ["none", "device", "state"].map(str::to_owned).to_vec();
+    let info = PackInfo { labels, vocabulary: vocabulary.section().unwrap(), ..PackInfo::default() };
+    std::fs::write(folder.path().join("tags.lmb"), &*pack(&graph, &plan, &info).unwrap()).unwrap();
+    let run = |arguments: &[&str]| {
+        Run::of(program(folder.path()).args(["run", "tags.lmb"]).args(arguments).output().unwrap())
+    };
+    let answer = run(&["Stop the lamp!", "--json"]).answer();
+    let result = &answer["results"][0];
+    assert_eq!((&result["tokens"], &result["truncated"]), (&json!(6), &json!(false)));
+    let spans = result["spans"].as_array().unwrap();
+    let found: Vec<_> =
+        spans.iter().map(|span| (&span["start"], &span["end"], span["text"].as_str().unwrap())).collect();
+    let expected = [(0, 4, "Stop"), (5, 8, "the"), (9, 13, "lamp"), (13, 14, "!")];
+    for ((start, end, text), expected) in found.into_iter().zip(expected) {
+        assert_eq!((start.as_u64(), end.as_u64(), text), (Some(expected.0), Some(expected.1), expected.2));
+    }
+    assert!(spans.len() == 4 && spans.iter().all(|span| span["probability"].as_f64().unwrap() > 0.3), "{answer}");
+    let shown = run(&["Stop the lamp!"]);
+    assert!(shown.code == Some(0) && shown.stdout.contains("9..13  lamp"), "{shown:?}");
+    std::fs::write(folder.path().join("a.tsv"), "0\tstop\n1\tstart\n").unwrap();
+    refused(folder.path(), "eval tags.lmb --data a.tsv", &["the class of each token", "one label for each text"]);
+    assert_eq!(Run::new(folder.path(), "verify tags.lmb --json").answer()["n"], 64);
 }
 
 #[test]

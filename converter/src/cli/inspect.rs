@@ -8,7 +8,7 @@ use crate::artifact::Digest;
 use crate::families::Input;
 use crate::plan::fit;
 use crate::verify::host::{self, layout_name};
-use limbeck_runtime::{Isa, Kernels, Model, arena_bytes};
+use limbeck_runtime::{Element, Isa, Kernels, Model, arena_bytes};
 use limbeck_targets::Target;
 use serde_json::{Value, json};
 
@@ -60,6 +60,7 @@ pub(super) fn inspect(args: &ModelArgs, output: &Output) -> Result<(), Failure> 
                     index.to_string(),
                     op["op"].as_str().unwrap_or_default().to_owned(),
                     sizes.collect::<Vec<_>>().join(" x "),
+                    op["element"].as_str().unwrap_or_default().to_owned(),
                     op["scratch_bytes"].to_string(),
                 ]
             })
@@ -75,7 +76,7 @@ pub(super) fn inspect(args: &ModelArgs, output: &Output) -> Result<(), Failure> 
             labels(&model, classes).join(", "),
             certificate.items,
             certificate.digest,
-            table(&["op", "kind", "output", "scratch"], &rows)
+            table(&["op", "kind", "output", "of", "scratch"], &rows)
         )
     })
 }
@@ -85,10 +86,20 @@ fn ops(model: &Model<'_>) -> Vec<Value> {
         json!({
             "op": view.kind().map_or("", |kind| kind.name()),
             "output": view.output().shape.sizes(),
+            "element": element(view.output().element),
+            "sequence": view.output().sequence,
             "scratch_bytes": view.scratch().len(),
         })
     };
     model.ops().map(op).collect()
+}
+
+fn element(element: Element) -> &'static str {
+    match element {
+        Element::Int8 => "int8",
+        Element::Int16 => "int16",
+        Element::Token => "token",
+    }
 }
 
 /// `limbeck fit`

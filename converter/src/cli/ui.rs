@@ -19,6 +19,8 @@ pub(super) struct Ui {
 struct Now {
     bar: Option<ProgressBar>,
     since: Instant,
+    /// When the first step of the stage was told, and how many were done then, by this build or an earlier one.
+    first: Option<(Instant, u64)>,
     /// When a line was last printed where there is no terminal.
     told: Instant,
 }
@@ -44,7 +46,7 @@ impl Ui {
         if let Err(error) = handler {
             say(&format!("warning: Ctrl-C will end the program at once ({error})"));
         }
-        let now = Now { bar: None, since: Instant::now(), told: Instant::now() };
+        let now = Now { bar: None, since: Instant::now(), first: None, told: Instant::now() };
         Ui { quiet, terminal: std::io::stderr().is_terminal(), stop, now: Mutex::new(now) }
     }
 
@@ -73,6 +75,7 @@ impl Watch for Ui {
         let mut now = self.now();
         now.since = Instant::now();
         now.told = now.since;
+        now.first = None;
         if self.quiet || !self.terminal {
             return;
         }
@@ -87,6 +90,7 @@ impl Watch for Ui {
 
     fn step(&self, done: u64, total: u64, note: &str) {
         let mut now = self.now();
+        let (begun, before) = *now.first.get_or_insert_with(|| (Instant::now(), done));
         if let Some(bar) = &now.bar {
             if bar.length() != Some(total) {
                 let template = "{prefix:>9.cyan.bold}  {bar:24.cyan/dim} {percent:>3}% {elapsed}/{duration} {msg}";
@@ -101,9 +105,10 @@ impl Watch for Ui {
             bar.set_message(note.to_owned());
         } else if !self.quiet && now.told.elapsed() >= LOG_EVERY {
             now.told = Instant::now();
-            let (percent, spent) = (100 * done / total.max(1), now.since.elapsed().as_secs_f64());
-            let left = spent * total.saturating_sub(done) as f64 / done.max(1) as f64;
-            say(&format!("           {percent:>3}% after {spent:.0} s, about {left:.0} s to go  {note}"));
+            let (percent, spent) = (100 * done / total.max(1), now.since.elapsed().as_secs());
+            let rate = begun.elapsed().as_secs_f64() / done.saturating_sub(before).max(1) as f64;
+            let left = rate * total.saturating_sub(done) as f64;
+            say(&format!("           {percent:>3}% after {spent} s, about {left:.0} s to go  {note}"));
         }
     }
 

@@ -142,6 +142,21 @@ fn each_epoch_draws_a_view_with_its_own_answer() {
 }
 
 #[test]
+fn answers_of_several_teachers_become_one() {
+    let labels =
+        |logits: &[f32]| Labels { of: format!("{logits:?}"), views: 1, images: 2, classes: 2, logits: logits.to_vec() };
+    let (a, b) = (labels(&[1.0, 0.0, 4.0, 2.0]), labels(&[3.0, 2.0, 0.0, 0.0]));
+    assert_eq!(Labels::together(std::slice::from_ref(&a), Ensemble::Probabilities), Some(a.clone()));
+    let both = Labels::together(&[a.clone(), b.clone()], Ensemble::Logits).unwrap();
+    assert_eq!(both.logits, [2.0, 1.0, 2.0, 1.0]);
+    let likely = Labels::together(&[a.clone(), b.clone()], Ensemble::Probabilities).unwrap();
+    let sum: f32 = likely.logits[..2].iter().map(|logit| logit.exp()).sum();
+    assert!((sum - 1.0).abs() < 1e-6 && likely.of != both.of && both.of != a.of, "{likely:?}");
+    assert_eq!(Labels::together(&[a, Labels { images: 1, classes: 4, ..b }], Ensemble::Logits), None);
+    assert_eq!(Labels::together(&[], Ensemble::Logits), None);
+}
+
+#[test]
 fn a_student_learns_what_its_teacher_knows_and_the_labels_hide() {
     let (data, folder, watch) = (stripes(120), tempfile::tempdir().unwrap(), Unwatched::default());
     let settings = TrainSettings {
