@@ -32,7 +32,7 @@ pub struct Recipe {
     /// Networks whose outputs the student learns; several are an ensemble.
     #[serde(default)]
     pub teacher: Vec<Teacher>,
-    /// How the teachers' answers are made and stored.
+    /// How the teachers' answers are made and stored. Of texts there is one view, unless `views` or `student.augment` is given.
     #[serde(default)]
     pub label: LabelSettings,
     /// The network to make. Without it the one teacher itself is quantized.
@@ -128,7 +128,7 @@ pub struct Student {
     pub inherit: bool,
     /// Most words and pieces of words that it knows, those that the training texts need; without it, as many as its teacher.
     pub vocabulary: Option<usize>,
-    /// How the texts that it sees are changed, in as many views as the teachers are asked about; without it, not at all.
+    /// How the texts that it sees are changed, in all views but the first of those that the teachers are asked about.
     pub augment: Option<TextAugment>,
     /// How it is trained; its changes of images are also what the teachers are asked about.
     #[serde(default)]
@@ -187,6 +187,11 @@ impl Recipe {
                 source.resolve(path, folder, env, &["teacher", &number.to_string(), "weights"])?;
             }
         }
+        // Teachers take longer over a text than over an image: they are asked again only if that is wanted.
+        let changed = recipe.student.as_ref().is_some_and(|student| student.augment.is_some());
+        if recipe.data.kind() == Kind::Texts && !changed && !source.has("label", "views") {
+            recipe.label.views = 1;
+        }
         check::check(&recipe, source)?;
         Ok(recipe)
     }
@@ -244,6 +249,16 @@ network = "resnet8"
         assert_eq!((recipe.name.as_str(), recipe.teacher.len()), ("tiny", 0));
         assert_eq!(recipe.student.unwrap().train, TrainSettings::default());
         assert_eq!(recipe.accept, Accept::default());
+    }
+
+    #[test]
+    fn texts_have_as_many_views_as_are_asked_for() {
+        let views = |more: &str| {
+            let text = MINIMAL.replace("{ train", "{ kind = \"intents\", train").replace("resnet8", "bert-tiny");
+            Recipe::from_text("r.toml", &format!("{text}{more}")).unwrap().label.views
+        };
+        assert_eq!(Recipe::from_text("r.toml", MINIMAL).unwrap().label.views, 8);
+        assert_eq!([views(""), views("augment = {}\n"), views("[label]\nviews = 3\n")], [1, 8, 3]);
     }
 
     #[test]

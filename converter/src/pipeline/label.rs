@@ -41,12 +41,12 @@ impl<'a> Views<'a> {
 
     /// The examples as the student sees them.
     pub(super) fn of_student(set: &'a Set, student: &recipe::Student, label: &LabelSettings) -> Self {
-        match (set, &student.augment) {
-            (Set::Images(images), _) => Views::Images(images, student.train.augment),
-            (Set::Texts(texts), Some(augment)) => {
+        match set {
+            Set::Images(images) => Views::Images(images, student.train.augment),
+            Set::Texts(texts) => {
+                let augment = student.augment.unwrap_or_default();
                 Views::Texts(augment.views(texts, label.views, student.train.seed).into())
             }
-            (Set::Texts(_), None) => Views::plain(set),
         }
     }
 }

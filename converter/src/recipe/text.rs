@@ -100,6 +100,14 @@ impl Source {
         1 + self.text.bytes().take(span.start).filter(|&b| b == b'\n').count()
     }
 
+    /// Whether a key of a section is there.
+    pub(super) fn has(&self, section: &str, key: &str) -> bool {
+        let Ok(root) = DeTable::parse(&self.text) else { return false };
+        let table = root.get_ref().iter().find(|(name, _)| name.get_ref() == section);
+        let Some(DeValue::Table(table)) = table.map(|(_, value)| value.get_ref()) else { return false };
+        table.iter().any(|(name, _)| name.get_ref() == key)
+    }
+
     /// Where a key's value stands, or else the longest part of it that exists.
     fn span_of(&self, key: &[&str]) -> Option<Range<usize>> {
         let root = DeTable::parse(&self.text).ok()?;
