@@ -1,5 +1,6 @@
 //! What the benchmarks share: timing, networks, models with random weights.
 
+pub mod encoders;
 pub mod models;
 pub mod networks;
 

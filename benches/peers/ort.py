@@ -4,7 +4,8 @@
     python benches/peers/ort.py resnet8 resnet8.qdq-u8.onnx resnet8.qdq-s8.onnx
 
 The first argument is what `cargo bench --bench session` understands: the name of a known network (random weights) or a
-`.lmb` file; the others are ONNX files of the same network. Speed depends on shapes, not on weights.
+`.lmb` file; the others are ONNX files of the same network, of encoders those that `encoder.py` makes. Speed depends on shapes, not
+on weights.
 """
 
 import argparse
@@ -31,7 +32,10 @@ class Peer:
         self.binding = self.session.io_binding()
         for port in self.session.get_inputs():
             shape = [n if isinstance(n, int) else 1 for n in port.shape]
-            values = numpy.random.default_rng(1).standard_normal(shape).astype(numpy.float32)
+            # Tokens and masks of ones: the same work as with any others.
+            whole = {"tensor(int64)": numpy.int64, "tensor(int32)": numpy.int32}.get(port.type)
+            random = numpy.random.default_rng(1).standard_normal(shape)
+            values = random.astype(numpy.float32) if whole is None else numpy.ones(shape, whole)
             self.binding.bind_ortvalue_input(port.name, onnxruntime.OrtValue.ortvalue_from_numpy(values))
         for port in self.session.get_outputs():
             self.binding.bind_output(port.name)
