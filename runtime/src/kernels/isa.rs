@@ -18,6 +18,8 @@ macro_rules! for_each_isa {
             Avx2 "avx2" Layout::N16K4, Scratch::WORD_BANDS, [target_arch = "x86_64"] super::x86_64::avx2;
             /// AVX-512 with VNNI: servers since Cascade Lake, desktops since Zen 4.
             Avx512Vnni "avx512_vnni" Layout::N16K4, Scratch::BYTE_BANDS, [target_arch = "x86_64"] super::x86_64::avx512_vnni;
+            /// AMX for bytes: servers since Sapphire Rapids.
+            Amx "amx" Layout::N16K4, Scratch::TILES, [target_arch = "x86_64"] super::x86_64::amx;
             /// Cortex-M with the DSP extension: M4, M7, M33, M55.
             Dsp "dsp" super::cortex_m::DSP_LAYOUT, super::cortex_m::DSP_SCRATCH,
                 [all(target_arch = "arm", target_os = "none", feature = "isa-dsp")] super::cortex_m::dsp;
@@ -45,6 +47,15 @@ impl Scratch {
         depthwise: |op| Band::of_depthwise(op).bytes(1),
         linear: |op| Band::of_conv2d(&op.as_conv2d()).bytes(1),
         attention: |op| Head::of(op, 1).bytes(op),
+    };
+
+    /// As bands of bytes, and whole tiles of rows for fully connected layers.
+    const TILES: Scratch = Scratch {
+        linear: |op| {
+            let tiles = op.rows.checked_next_multiple_of(32).unwrap_or(usize::MAX).saturating_mul(op.inputs);
+            tiles.max((Scratch::BYTE_BANDS.linear)(op))
+        },
+        ..Scratch::BYTE_BANDS
     };
 
     /// A band of two bytes for each value that is summed over channels; heads with keys of two.

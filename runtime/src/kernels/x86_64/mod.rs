@@ -1,5 +1,6 @@
 //! Kernels for x86-64: what its tables share, and which CPU has which.
 
+pub(super) mod amx;
 pub(super) mod avx2;
 pub(super) mod avx512_vnni;
 mod fill;

@@ -2,7 +2,7 @@
 
 use std::vec::Vec;
 
-use super::{avx2, avx512_vnni};
+use super::{amx, avx2, avx512_vnni};
 use crate::kernels::band::Band;
 use crate::kernels::contract::Rng;
 use crate::kernels::{Kernels, Layout, scalar};
@@ -12,7 +12,11 @@ use crate::tensor::{Shape, Values, ValuesMut};
 
 /// Tables of this CPU, weakest first; there may be none.
 fn tables() -> Vec<Kernels> {
-    let all = [(avx2::available(), avx2::KERNELS), (avx512_vnni::available(), avx512_vnni::KERNELS)];
+    let all = [
+        (avx2::available(), avx2::KERNELS),
+        (avx512_vnni::available(), avx512_vnni::KERNELS),
+        (amx::available(), amx::KERNELS),
+    ];
     all.into_iter().filter_map(|(available, table)| available.then_some(table)).collect()
 }
 
@@ -181,7 +185,9 @@ fn wide_rows_equal_scalar() {
 
 #[test]
 fn linear_layers_on_many_tokens_equal_scalar() {
-    for (case, [rows, inputs, outputs]) in [[128, 768, 40], [37, 3072, 33], [300, 100, 17]].into_iter().enumerate() {
+    for (case, [rows, inputs, outputs]) in
+        [[128, 768, 40], [37, 3072, 33], [300, 100, 17], [5, 64, 16], [33, 128, 100]].into_iter().enumerate()
+    {
         let rng = &mut Rng::new(case as u32);
         let layout = Layout::N16K4;
         let weights = bytes(rng, layout.weight_bytes(outputs, 1, inputs));

@@ -86,16 +86,16 @@ fn strip<const P: usize>(
 }
 
 /// What all tiles of a strip share.
-struct Panels<'a, const P: usize> {
+pub(in crate::kernels::x86_64) struct Panels<'a, const P: usize> {
     taps: &'a Taps,
-    weights: [&'a [i8]; P],
-    bias: [__m512i; P],
-    rescale: [Rescale; P],
-    shifts_left: bool,
+    pub(in crate::kernels::x86_64) weights: [&'a [i8]; P],
+    pub(in crate::kernels::x86_64) bias: [__m512i; P],
+    pub(in crate::kernels::x86_64) rescale: [Rescale; P],
+    pub(in crate::kernels::x86_64) shifts_left: bool,
     range: Range,
     residual: Option<Residual>,
     /// Channels in an output pixel, the first that this strip makes, and which of each panel exist.
-    channels: usize,
+    pub(in crate::kernels::x86_64) channels: usize,
     first: usize,
     masks: [__mmask16; P],
 }
@@ -111,7 +111,7 @@ struct Residual {
 impl<'a, const P: usize> Panels<'a, P> {
     /// Panels beyond the last are the last again, with an empty mask.
     #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-    fn new(op: &Conv2d<'a>, taps: &'a Taps, panel: usize) -> Self {
+    pub(in crate::kernels::x86_64) fn new(op: &Conv2d<'a>, taps: &'a Taps, panel: usize) -> Self {
         let channels = op.output.channels;
         let last = channels.div_ceil(PANEL) - 1;
         let mut this = Panels {
@@ -221,7 +221,11 @@ unsafe fn sums<const PX: usize, const P: usize>(
 /// Requantizes the sums of a tile and stores those of its pixels that `output` holds.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-fn store<const PX: usize, const P: usize>(panels: &Panels<'_, P>, sums: &[[__m512i; P]; PX], output: &mut [i8]) {
+pub(in crate::kernels::x86_64) fn store<const PX: usize, const P: usize>(
+    panels: &Panels<'_, P>,
+    sums: &[[__m512i; P]; PX],
+    output: &mut [i8],
+) {
     let end = output.len();
     let output = output.as_mut_ptr();
     for four in 0..PX * P / 4 {

@@ -9,6 +9,8 @@ mod pool;
 mod requantize;
 mod sequences;
 
+pub(super) use conv::{Panels, store};
+
 use super::has;
 use crate::kernels::{Isa, Kernels, scalar};
 

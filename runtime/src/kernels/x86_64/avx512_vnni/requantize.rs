@@ -7,7 +7,7 @@ use crate::quant::{Channels, Output};
 
 /// Multipliers and shifts of sixteen channels, taken apart for [`Rescale::apply`].
 #[derive(Clone, Copy)]
-pub(super) struct Rescale {
+pub(in crate::kernels::x86_64) struct Rescale {
     /// Multipliers; those of even channels count.
     even: __m512i,
     /// Multipliers of odd channels, moved to even places.
@@ -64,7 +64,7 @@ impl Rescale {
     /// `acc << left`
     #[inline]
     #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-    pub(super) fn shift_left(&self, acc: __m512i) -> __m512i {
+    pub(in crate::kernels::x86_64) fn shift_left(&self, acc: __m512i) -> __m512i {
         _mm512_sllv_epi32(acc, self.left)
     }
 
