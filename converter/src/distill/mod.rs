@@ -1,21 +1,26 @@
 //! A teacher's knowledge handed to a student: the teacher answers once, to fixed views of every image, and the student
 //! learns from the stored answers.
 
+mod beside;
 mod error;
 mod examples;
 mod label;
 mod labels;
+mod pretrain;
+mod relations;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod texts;
 
+pub use beside::Beside;
 pub use error::LabelError;
 pub use examples::Labelled;
 pub use label::label;
 pub use labels::Labels;
+pub use pretrain::pretrain;
 pub use settings::{DistillSettings, Ensemble, LabelSettings, Precision};
-pub use texts::{Taught, label_texts, label_views, teach_texts, teach_views};
+pub use texts::{Taught, label_texts, label_views, teach_beside, teach_texts, teach_views};
 
 use crate::data::{self, Dataset, Normalize};
 use crate::graph::Graph;

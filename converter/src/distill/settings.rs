@@ -15,9 +15,15 @@ pub struct DistillSettings {
     // What is as usual is not written: results of former recipes keep their keys.
     #[serde(skip_serializing_if = "is_zero")]
     pub hidden: f32,
-    /// What that distance is.
+    /// What a distance of vectors is.
     #[serde(skip_serializing_if = "is_usual")]
     pub distance: Distance,
+    /// How much the distance of the student's and the teacher's vectors of each token counts, layer by layer; 0 does without.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub states: f32,
+    /// How much it counts that both see other tokens of a text belong together, in their last layers; 0 does without.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub attention: f32,
 }
 
 fn is_zero(value: &f32) -> bool {
@@ -30,7 +36,14 @@ fn is_usual(distance: &Distance) -> bool {
 
 impl Default for DistillSettings {
     fn default() -> Self {
-        DistillSettings { temperature: 4.0, weight: 0.9, hidden: 0.0, distance: Distance::Cosine }
+        DistillSettings {
+            temperature: 4.0,
+            weight: 0.9,
+            hidden: 0.0,
+            distance: Distance::Cosine,
+            states: 0.0,
+            attention: 0.0,
+        }
     }
 }
 
@@ -47,14 +60,16 @@ impl DistillSettings {
 
     /// What makes no sense, if anything.
     pub(crate) fn problem(&self) -> Option<String> {
+        let not_negative = |(name, value): (&str, f32)| {
+            (!(value.is_finite() && value >= 0.0)).then(|| format!("`{name}` is {value}, but must not be negative"))
+        };
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             Some(format!("`temperature` is {}, but must be above 0", self.temperature))
         } else if !(0.0..=1.0).contains(&self.weight) {
             Some(format!("`weight` is {}, but must be from 0 to 1", self.weight))
-        } else if !(self.hidden.is_finite() && self.hidden >= 0.0) {
-            Some(format!("`hidden` is {}, but must not be negative", self.hidden))
         } else {
-            None
+            let distances = [("hidden", self.hidden), ("states", self.states), ("attention", self.attention)];
+            distances.into_iter().find_map(not_negative)
         }
     }
 }

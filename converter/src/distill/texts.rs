@@ -1,5 +1,6 @@
 //! Teachers of texts: asked once about every text, and students that learn from the stored answers.
 
+use super::beside::{Beside, Guide, Guided, projected};
 use super::error::LabelError;
 use super::labels::{Labels, Shard};
 use super::settings::{DistillSettings, Precision};
@@ -7,8 +8,7 @@ use crate::artifact::{ArtifactError, Doing};
 use crate::data::random::{Purpose, stream};
 use crate::data::text::Tokenized;
 use crate::data::{self, hex};
-use crate::graph::{Graph, Op, Tensor};
-use crate::train::exec::ExecError;
+use crate::graph::{Graph, Op};
 use crate::train::{self, Answers, Control, Examples, Loss, Target, TextExamples, TrainError, TrainSettings, Trained};
 use rand::RngExt;
 use sha2::{Digest, Sha256};
@@ -114,7 +114,7 @@ pub fn teach_texts(
     how: &DistillSettings,
     control: &Control<'_>,
 ) -> Result<Trained, TrainError> {
-    teach_views(student, std::slice::from_ref(data), taught, settings, how, control)
+    teach(student, std::slice::from_ref(data), taught, None, (settings, how), control)
 }
 
 /// As [`teach_texts`], with several [views](crate::data::text::TextAugment::views) of each text: each epoch sees one of them, drawn
@@ -130,8 +130,36 @@ pub fn teach_views(
     how: &DistillSettings,
     control: &Control<'_>,
 ) -> Result<Trained, TrainError> {
+    teach(student, views, taught, None, (settings, how), control)
+}
+
+/// As [`teach_views`], with a teacher `beside` the student that reads what it reads: the student is drawn to what that one makes of
+/// each token and to where it attends, as far as `how` asks for it.
+///
+/// # Errors
+/// As [`teach_views`], or if the two cannot read the same tokens or have no layers that can be compared.
+pub fn teach_beside(
+    student: &Graph,
+    views: &[Tokenized],
+    taught: Taught<'_>,
+    beside: Beside<'_>,
+    settings: &TrainSettings,
+    how: &DistillSettings,
+    control: &Control<'_>,
+) -> Result<Trained, TrainError> {
+    teach(student, views, taught, Some(beside), (settings, how), control)
+}
+
+fn teach(
+    student: &Graph,
+    views: &[Tokenized],
+    taught: Taught<'_>,
+    beside: Option<Beside<'_>>,
+    (settings, how): (&TrainSettings, &DistillSettings),
+    control: &Control<'_>,
+) -> Result<Trained, TrainError> {
     let answered = taught.logits.or(taught.vectors).is_some();
-    if let Some(problem) = how.problem().filter(|_| answered) {
+    if let Some(problem) = how.problem().filter(|_| answered || beside.is_some()) {
         return Err(TrainError::Settings(problem));
     }
     let data = views.first().ok_or(TrainError::NoExamples)?;
@@ -165,9 +193,18 @@ pub fn teach_views(
         hidden: vectors.map(|(_, hidden)| hidden),
     };
     let valid = (!split.valid.is_empty()).then_some(&valid as _);
-    let Some((labels, _)) = vectors else { return train::fit(student, &examples, valid, &loss, settings, control) };
-    let student = projected(student, labels.classes, settings.seed)?;
-    let mut trained = train::fit(&student, &examples, valid, &loss, settings, control)?;
+    let mut graph = match vectors {
+        Some((labels, _)) => with_vector(student, labels.classes, settings.seed)?,
+        None => student.clone(),
+    };
+    let guide = match beside {
+        Some(beside) => Guide::new(&mut graph, beside, how, settings.seed, control.threads)?,
+        None => None,
+    };
+    let mut trained = match guide {
+        Some(guide) => train::fit_to(&graph, &examples, valid, &mut Guided { loss, guide }, settings, control)?,
+        None => train::fit(&graph, &examples, valid, &loss, settings, control)?,
+    };
     trained.graph.outputs.truncate(1);
     trained.graph.remove_dead();
     Ok(trained)
@@ -196,18 +233,14 @@ impl Examples for Views<'_> {
 }
 
 /// The student with a second output: the vector that stands for the text, made as wide as the teacher's.
-fn projected(student: &Graph, width: usize, seed: u64) -> Result<Graph, TrainError> {
+fn with_vector(student: &Graph, width: usize, seed: u64) -> Result<Graph, TrainError> {
     let mut graph = student.clone();
     let pooled = graph.nodes.iter().rev().find(|node| matches!(node.op, Op::Pick(_))).map(|node| node.output);
-    let Some((pooled, &[_, own])) = pooled.map(|id| (id, graph.shape(id))) else {
+    let Some(pooled) = pooled else {
         let problem = format!("`{}` has no vector that stands for a text; leave `hidden` at 0", student.name);
         return Err(TrainError::Settings(problem));
     };
-    let mut rng = stream(seed, Purpose::Weights, graph.values.len() as u64, 0);
-    let bound = 1.0 / (own.max(1) as f32).sqrt();
-    let weight = (0..width * own).map(|_| bound * (2.0 * rng.random::<f32>() - 1.0)).collect();
-    let weight = graph.add_param("projection.weight", Tensor::new([width, own], weight));
-    let vector = graph.add("projection", Op::Linear, &[pooled, weight]).map_err(ExecError::from)?;
+    let vector = projected(&mut graph, pooled, width, "projection", seed)?;
     graph.outputs.push(vector);
     Ok(graph)
 }
@@ -228,4 +261,4 @@ fn hash(teacher: &Graph, data: &Tokenized, precision: Precision) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

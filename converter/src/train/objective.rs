@@ -7,6 +7,12 @@ use super::loss::{Loss, Sums};
 /// The examples of a step.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'a> {
+    /// Counted from 0.
+    pub(crate) epoch: usize,
+    /// Which examples.
+    pub(crate) indices: &'a [usize],
+    /// What the network was shown, one row for each.
+    pub(crate) input: &'a [f32],
     /// What is wanted of each.
     pub(crate) targets: &'a [Target<'a>],
 }

@@ -241,7 +241,7 @@ impl<'a> Trainer<'a> {
         }
         let TrainSettings { dropout: share, seed, .. } = *self.settings;
         self.model.set_dropout(Some(Dropout { share, seed, step: step as u64 }));
-        let batch = Batch { targets: &targets };
+        let batch = Batch { epoch: self.epoch, indices, input, targets: &targets };
         let objective = &mut self.objective;
         let judge = |outputs: &[Vec<f32>], grads: &mut [Vec<f32>]| objective.judge(batch, outputs, grads);
         let sums = self.model.step_all(input, indices.len(), judge)??;

@@ -8,7 +8,7 @@ use crate::train::{Distance, OptimizerSettings, evaluate};
 use crate::watch::{Unwatched, Watch};
 
 /// Texts of different lengths; the class is which of tokens 3 and 4 comes first.
-fn order(texts: usize) -> Tokenized {
+pub(in crate::distill) fn order(texts: usize) -> Tokenized {
     let (mut ids, mut begins, mut labels) = (Vec::new(), vec![0], Vec::new());
     for text in 0..texts {
         let label = text % 2;
@@ -25,11 +25,11 @@ fn order(texts: usize) -> Tokenized {
     Tokenized { ids, begins, labels, classes: vec!["34".into(), "43".into()], truncated: 0 }
 }
 
-fn network(layers: usize, seed: u64) -> Graph {
+pub(in crate::distill) fn network(layers: usize, seed: u64) -> Graph {
     named(&format!("distilbert-l{layers}-h16-a2-f32"), 10, 9, 2).unwrap().build("net", Some(seed)).unwrap()
 }
 
-fn settings() -> TrainSettings {
+pub(in crate::distill) fn settings() -> TrainSettings {
     TrainSettings {
         epochs: 12,
         batch: 16,
@@ -241,4 +241,107 @@ fn dropout_is_repeated_by_a_training_that_goes_on() {
     let control = Control::new(1, &watch);
     let without = teach_texts(&network(2, 1), &data, Taught::default(), &plain, &DistillSettings::default(), &control);
     assert!(without.unwrap().graph != whole.graph);
+}
+
+#[test]
+fn a_student_is_drawn_to_a_teacher_beside_it() {
+    let (data, watch) = (order(80), Unwatched::default());
+    let control = Control::new(2, &watch);
+    let teacher = teach(&network(2, 1), &data, None, &TrainSettings { hold_out: 0, ..settings() });
+    // Of another width and other heads, with a vocabulary of its own: token i is the teacher's token 10 - i.
+    let student = named("distilbert-l1-h12-a4-f24", 10, 9, 2).unwrap().build("student", Some(2)).unwrap();
+    let words: Vec<u16> = (0..10).rev().collect();
+    let own = Tokenized { ids: data.ids.iter().map(|id| 9 - id).collect(), ..data.clone() };
+    let run = |student: &Graph, data: &Tokenized, how: &DistillSettings, words: Option<&[u16]>| {
+        let beside = Beside { teacher: &teacher, words };
+        let settings = TrainSettings { epochs: 6, hold_out: 16, ..settings() };
+        teach_beside(student, std::slice::from_ref(data), Taught::default(), beside, &settings, how, &control)
+    };
+    let none = DistillSettings::default();
+    let without = run(&student, &own, &none, Some(&words)).unwrap();
+    for how in [
+        DistillSettings { states: 10.0, ..none },
+        DistillSettings { states: 10.0, distance: Distance::Mse, ..none },
+        DistillSettings { attention: 10.0, ..none },
+    ] {
+        let with = run(&student, &own, &how, Some(&words)).unwrap();
+        let (first, last) = (with.history[0].loss, with.history[5].loss);
+        assert!(last < 0.9 * first, "{how:?}: {first} to {last}");
+        assert_eq!((&with.graph.nodes, with.graph.param_count()), (&without.graph.nodes, student.param_count()));
+        assert_ne!(with.graph, without.graph);
+        assert_eq!(run(&student, &own, &how, Some(&words)).unwrap().graph, with.graph);
+    }
+    // A student that is its teacher has nothing to learn from it.
+    let how = DistillSettings { states: 1.0, attention: 1.0, ..none };
+    let mut graph = teacher.clone();
+    let guide = Guide::new(&mut graph, Beside { teacher: &teacher, words: None }, &how, 1, 1).unwrap();
+    let mut training = crate::train::exec::Trainable::new(&graph, 1).unwrap();
+    let mut input = [-1.0; 18];
+    input[..5].copy_from_slice(&[1.0, 3.0, 4.0, 5.0, 2.0]);
+    input[9..12].copy_from_slice(&[1.0, 6.0, 2.0]);
+    let mut guide = guide.unwrap();
+    let judged = training.step_all(&input, 2, |outputs, grads| guide.judge(&input, outputs, grads)).unwrap().unwrap();
+    assert!(judged.abs() < 1e-4, "{judged}");
+}
+
+#[test]
+fn gradients_of_a_teacher_beside_are_those_of_the_distance() {
+    let teacher = network(2, 1);
+    let student = named("distilbert-l1-h12-a2-f24", 10, 9, 2).unwrap().build("student", Some(2)).unwrap();
+    for distance in [Distance::Cosine, Distance::Mse] {
+        let how = DistillSettings { states: 0.7, attention: 0.4, distance, ..DistillSettings::default() };
+        let mut graph = student.clone();
+        let beside = Beside { teacher: &teacher, words: None };
+        let mut guide = Guide::new(&mut graph, beside, &how, 1, 1).unwrap().unwrap();
+        let mut input = [-1.0; 18];
+        input[..6].copy_from_slice(&[1.0, 3.0, 4.0, 5.0, 8.0, 2.0]);
+        input[9..12].copy_from_slice(&[1.0, 6.0, 2.0]);
+        let mut training = crate::train::exec::Trainable::new(&graph, 1).unwrap();
+        let mut step = |training: &mut crate::train::exec::Trainable| {
+            training.step_all(&input, 2, |outputs, grads| guide.judge(&input, outputs, grads)).unwrap().unwrap() / 2.0
+        };
+        step(&mut training);
+        let grads: Vec<Vec<f32>> = training.params().iter().map(|param| param.grad.clone()).collect();
+        for (index, grad) in grads.iter().enumerate() {
+            let value = training.params()[index].value.clone();
+            let sign = |i: usize| if (i * 7 + i / 3).is_multiple_of(2) { 1.0 } else { -1.0 };
+            let mut moved = |by: f32| {
+                let moved = value.iter().enumerate().map(|(i, v)| v + by * sign(i)).collect();
+                training.params_mut()[index].value = moved;
+                let judged = step(&mut training);
+                training.params_mut()[index].value = value.clone();
+                judged
+            };
+            let slope = (moved(2e-3) - moved(-2e-3)) / 4e-3;
+            let product: f64 = grad.iter().enumerate().map(|(i, g)| f64::from(g * sign(i))).sum();
+            let scale: f64 = grad.iter().map(|g| f64::from(g.abs())).sum();
+            let name = &training.params()[index].name;
+            assert!((slope - product).abs() < 2e-2 * scale + 1e-3, "{distance:?}, {name}: {slope} and {product}");
+        }
+    }
+}
+
+#[test]
+fn teachers_that_read_something_else_are_refused() {
+    let (data, watch) = (order(80), Unwatched::default());
+    let control = Control::new(1, &watch);
+    let how = DistillSettings { states: 1.0, ..DistillSettings::default() };
+    let small = named("distilbert-l1-h16-a2", 7, 9, 2).unwrap().build("small", Some(1)).unwrap();
+    let short = named("distilbert-l1-h16-a2", 10, 5, 2).unwrap().build("short", Some(1)).unwrap();
+    let (whole, few, beyond) = (network(1, 3), [0u16; 3], [10u16; 10]);
+    let rows: [(&Graph, Option<&[u16]>, &str); 4] = [
+        (&small, None, "10 and 7 tokens"),
+        (&short, None, "texts of 9 and 5"),
+        (&whole, Some(&few), "says which tokens"),
+        (&whole, Some(&beyond), "says which tokens"),
+    ];
+    for (teacher, words, problem) in rows {
+        let (beside, views) = (Beside { teacher, words }, std::slice::from_ref(&data));
+        let result = teach_beside(&network(1, 1), views, Taught::default(), beside, &settings(), &how, &control);
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+    let beside = Beside { teacher: &network(1, 3), words: None };
+    let result = teach_beside(&network(2, 1), &[data], Taught::default(), beside, &settings(), &how, &control);
+    assert!(result.unwrap_err().to_string().contains("2 layers that can be drawn to the 1"));
 }
