@@ -4,6 +4,7 @@ pub mod hf_dir;
 #[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod safetensors;
+pub mod torch;
 
 use crate::data::{DataError, Normalize, Reader, hex};
 use crate::families::{self, FamilyError, Input, Task};

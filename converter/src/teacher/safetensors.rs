@@ -28,6 +28,9 @@ pub enum WeightsProblem {
     /// Cut off, or not such a file.
     #[error("not a whole .safetensors file ({0}); fetch it again")]
     Damaged(::safetensors::SafeTensorError),
+    /// No dictionary of tensors of PyTorch.
+    #[error("{0}")]
+    Pickle(super::torch::TorchError),
     /// The network has parameters that the file lacks.
     #[error("lacks tensors of `{network}`: {}", missing.join(", "))]
     Missing {

@@ -1,4 +1,4 @@
-//! Encoders in Hugging Face directories: `config.json` and `model.safetensors` of BERT and its kin.
+//! Encoders in Hugging Face directories: `config.json`, and `model.safetensors` or `pytorch_model.bin`, of BERT and its kin.
 //!
 //! BERT, MiniLM and TinyBERT, DistilBERT, ELECTRA and RoBERTa differ in the names of their tensors, where positions begin, what is
 //! in front of the classifier, and whether the tables are narrower than the layers. All become one [`DistilBert`].
@@ -8,17 +8,18 @@ mod error;
 mod names;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 pub use error::HfError;
 
 use crate::families::distilbert::{DistilBert, Head};
 use crate::graph::{Graph, Source, Tensor, ValueId};
-use crate::teacher::safetensors::{WeightsError, WeightsProblem, floats};
-use ::safetensors::tensor::SafeTensors;
+use crate::teacher::safetensors::{WeightsError, WeightsProblem};
 use config::Config;
 use names::Names;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use weights::{File, Weights};
 
 /// What is wanted of a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -51,11 +52,11 @@ pub fn import(folder: &Path, wanted: &Import) -> Result<HfModel, HfError> {
     let net = config.network(wanted)?;
     let name = folder.file_name().map_or_else(|| "encoder".to_owned(), |name| name.to_string_lossy().into_owned());
     let mut graph = net.build(&name, None).map_err(|source| HfError::Misfit { file: config.file.clone(), source })?;
-    let path = weights_file(folder)?;
-    let fail = |problem| HfError::Weights(WeightsError { path: path.clone(), problem });
-    let bytes = std::fs::read(&path).map_err(|e| fail(WeightsProblem::Read(e)))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| fail(WeightsProblem::Damaged(e)))?;
-    let filled = Filling { file: &file, names: Names::new(&config, &net.head, &file), graph: &graph, config: &config };
+    let file = File::read(folder)?;
+    let fail = |problem| HfError::Weights(WeightsError { path: file.path.clone(), problem });
+    let weights = file.weights().map_err(fail)?;
+    let names = Names::new(&config, &net.head, &weights);
+    let filled = Filling { weights: &weights, names, graph: &graph, config: &config };
     for (id, tensor) in filled.all().map_err(fail)? {
         graph.value_mut(id).source = Source::Param(Arc::new(tensor));
     }
@@ -66,30 +67,9 @@ pub fn import(folder: &Path, wanted: &Import) -> Result<HfModel, HfError> {
     Ok(HfModel { graph, net, labels })
 }
 
-/// The file of weights.
-fn weights_file(folder: &Path) -> Result<PathBuf, HfError> {
-    let path = folder.join("model.safetensors");
-    if path.is_file() {
-        return Ok(path);
-    }
-    for (name, remedy) in [
-        (
-            "pytorch_model.bin",
-            "is a Python pickle, which may run code; save it anew: \
-             `AutoModel.from_pretrained(FOLDER).save_pretrained(FOLDER, safe_serialization=True)`",
-        ),
-        ("model.safetensors.index.json", "has its weights in parts; save it anew with a larger `max_shard_size`"),
-    ] {
-        if folder.join(name).is_file() {
-            return Err(HfError::Form { path: folder.join(name), remedy });
-        }
-    }
-    Err(HfError::Missing { folder: folder.to_owned(), file: "model.safetensors" })
-}
-
 /// A graph being filled from a file.
 struct Filling<'a> {
-    file: &'a SafeTensors<'a>,
+    weights: &'a Weights<'a>,
     names: Names,
     graph: &'a Graph,
     config: &'a Config,
@@ -102,14 +82,14 @@ impl Filling<'_> {
             .graph
             .params()
             .map(|(id, _)| self.names.of(&self.graph.value(id).name))
-            .filter(|name| self.file.tensor(name).is_err())
+            .filter(|name| self.weights.describe(name).is_none())
             .collect();
         if !missing.is_empty() {
             return Err(WeightsProblem::Missing { network: self.network(), missing });
         }
         let used: Vec<String> = self.graph.params().map(|(id, _)| self.names.of(&self.graph.value(id).name)).collect();
         let extra: Vec<String> = self
-            .file
+            .weights
             .names()
             .into_iter()
             .filter(|name| self.names.belongs_to_encoder(name) && !used.iter().any(|used| used == name))
@@ -146,15 +126,16 @@ impl Filling<'_> {
 
     /// A tensor of the file, of this shape and finite.
     fn tensor(&self, name: &str, expected: &[usize]) -> Result<Tensor, WeightsProblem> {
-        let Ok(view) = self.file.tensor(name) else {
+        let Some((found, dtype)) = self.weights.describe(name) else {
             return Err(WeightsProblem::Missing { network: self.network(), missing: vec![name.to_owned()] });
         };
+        let data = self.weights.floats(name)?;
         let name = name.to_owned();
-        if view.shape() != expected {
-            let (found, expected) = (view.shape().to_vec(), expected.to_vec());
+        if found != expected {
+            let expected = expected.to_vec();
             return Err(WeightsProblem::Shape { network: self.network(), name, found, expected });
         }
-        let data = floats(&view).ok_or_else(|| WeightsProblem::Type { name: name.clone(), dtype: view.dtype() })?;
+        let data = data.ok_or_else(|| WeightsProblem::Type { name: name.clone(), dtype })?;
         let tensor = Tensor::new(expected, data);
         match tensor.first_non_finite() {
             Some((index, value)) => Err(WeightsProblem::NotFinite { name, index, value }),

@@ -1,8 +1,8 @@
 //! What the tensors of an encoder are called in the files of each architecture.
 
 use super::config::{Architecture, Config};
+use super::weights::Weights;
 use crate::families::distilbert::Head;
-use ::safetensors::tensor::SafeTensors;
 
 /// Our name of the table of positions.
 pub(super) const POSITIONS: &str = "embeddings.position_embeddings.weight";
@@ -33,10 +33,10 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new(config: &Config, head: &Head, file: &SafeTensors<'_>) -> Self {
+    pub(super) fn new(config: &Config, head: &Head, file: &Weights<'_>) -> Self {
         let architecture = config.architecture;
         let prefix = architecture.prefix();
-        let has = |name: String| file.tensor(&name).is_ok();
+        let has = |name: String| file.describe(&name).is_some();
         Names {
             architecture,
             prefix: if has(format!("{prefix}embeddings.word_embeddings.weight")) { prefix } else { "" },

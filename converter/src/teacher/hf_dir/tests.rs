@@ -179,8 +179,33 @@ fn missing_and_foreign_files_are_told_with_a_remedy() {
     assert!(message().contains("not a whole .safetensors file"), "{}", message());
     fs::remove_file(&weights).unwrap();
     assert!(message().contains("has no model.safetensors"), "{}", message());
+    fs::write(folder.path().join("pytorch_model.bin.index.json"), b"{}").unwrap();
+    assert!(message().contains("in parts") && message().contains("max_shard_size"), "{}", message());
     fs::write(folder.path().join("pytorch_model.bin"), b"").unwrap();
-    assert!(message().contains("pytorch_model.bin is a Python pickle") && message().contains("safe_serialization"));
+    assert!(message().contains("pytorch_model.bin: it is no zip archive"), "{}", message());
     fs::write(folder.path().join("config.json"), "{").unwrap();
     assert!(message().contains("config.json is not JSON"), "{}", message());
+}
+
+#[test]
+fn checkpoints_of_torch_are_read_as_well() {
+    let case = case("bert");
+    let expected = load(&case).unwrap().graph;
+    let archive = &include_bytes!("../torch/bert.bin")[..];
+    let older = &include_bytes!("../torch/bert_before_1_6.bin")[..];
+    for (bytes, exact) in [(archive, true), (older, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("config.json"), case.config.to_string()).unwrap();
+        fs::write(folder.path().join("pytorch_model.bin"), bytes).unwrap();
+        let found = import(folder.path(), &Import::default()).unwrap().graph;
+        for ((id, found), (_, expected)) in found.params().zip(expected.params()) {
+            // The older file holds halves.
+            let near = |(a, b): (&f32, &f32)| a == b || !exact && (a - b).abs() <= 1e-3 * b.abs();
+            assert!(
+                found.data().iter().zip(expected.data()).all(near),
+                "{}",
+                self::load(&case).unwrap().graph.value(id).name
+            );
+        }
+    }
 }
