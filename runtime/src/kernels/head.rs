@@ -63,7 +63,8 @@ impl Head {
         vectors.saturating_mul(VECTOR).max((scalar::SCRATCH.attention)(op))
     }
 
-    /// The rows of pair number `pair`; they may be behind the last one.
+    /// The rows of pair number `pair`; they may be behind the last one. Planning needs no more than sizes.
+    #[cfg(target_arch = "x86_64")]
     pub(super) const fn pair(pair: usize) -> [usize; 2] {
         let first = pair / 16 * 32 + pair % 16;
         [first, first + 16]
