@@ -102,7 +102,7 @@ fn onnx_teachers_that_do_not_fit_are_told() {
     export(&network("resnet8-8", 10), &path).unwrap();
     check(&["t.onnx", "10", "8 classes"]);
     export(&families::build("resnet8-8", &Task::of_images([16, 16, 3], 8), 7).unwrap(), &path).unwrap();
-    check(&["t.onnx", "16", "[32, 32, 3]"]);
+    check(&["t.onnx", "16", "32x32x3"]);
 }
 
 #[test]
