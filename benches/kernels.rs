@@ -1,6 +1,6 @@
 //! Speed of every kernel table of this CPU on the convolutions of known networks.
 //!
-//! `cargo bench --bench kernels -- [NETWORK]... [TABLE]...`
+//! `cargo bench -p limbeck-benches --bench kernels -- [NETWORK]... [TABLE]...`
 
 use limbeck_benches::models::Weights;
 use limbeck_benches::networks::{Layer, Network};

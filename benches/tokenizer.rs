@@ -1,6 +1,6 @@
 //! Speed of the tokenizer, and the size of its vocabulary, beside the crate `tokenizers` on the same texts.
 //!
-//! `cargo bench --bench tokenizer -- FOLDER TEXT...`: a folder with the tokenizer of a BERT model, and text files, of which each
+//! `cargo bench -p limbeck-benches --bench tokenizer -- FOLDER TEXT...`: a folder with the tokenizer of a BERT model, and text files, of which each
 //! line is a text. Both programs take turns, and the best of the turns counts; both have one thread.
 
 use std::error::Error;
@@ -17,7 +17,7 @@ const TURNS: usize = 5;
 fn main() -> Result<(), Box<dyn Error>> {
     let names: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
     let [folder, files @ ..] = names.as_slice() else {
-        return Err("usage: cargo bench --bench tokenizer -- FOLDER TEXT...".into());
+        return Err("usage: cargo bench -p limbeck-benches --bench tokenizer -- FOLDER TEXT...".into());
     };
     let folder = Path::new(folder);
     let vocabulary = Vocabulary::read(folder)?;

@@ -1,6 +1,6 @@
 //! Images and tokens per second and multiplications per second of training steps and of teacher inference.
 //!
-//! `cargo bench --bench train_step [-- THREADS..]`; for each network the best of several repetitions.
+//! `cargo bench -p limbeck-benches --bench train_step [-- THREADS..]`; for each network the best of several repetitions.
 
 use limbeck::families::{self, Task, distilbert};
 use limbeck::graph::{Graph, Op, Tensor};

@@ -3,7 +3,7 @@
     pip install onnxruntime==1.32.0 onnx==1.23.2
     python benches/peers/encoder.py bert-tiny FOLDER
 
-Writes FOLDER/NAME.FORM.onnx. The sizes are those that `cargo bench --bench session` knows by the same name. The forms:
+Writes FOLDER/NAME.FORM.onnx. The sizes are those that `cargo bench -p limbeck-benches --bench session` knows by the same name. The forms:
 
     float       what an export gives: standard operators, opset 20
     dynamic     float, by quantize_dynamic: int8 weights, activations quantized in each run

@@ -3,7 +3,7 @@
     pip install onnxruntime==1.32.0
     python benches/peers/ort.py resnet8 resnet8.qdq-u8.onnx resnet8.qdq-s8.onnx
 
-The first argument is what `cargo bench --bench session` understands: the name of a known network (random weights) or a
+The first argument is what `cargo bench -p limbeck-benches --bench session` understands: the name of a known network (random weights) or a
 `.lmb` file; the others are ONNX files of the same network, of encoders those that `encoder.py` makes. Speed depends on shapes, not
 on weights.
 """

@@ -71,7 +71,8 @@ impl Build<'_> {
             calibrators: vec![Calibrator::MinMax],
             equalize: false,
             bias_correction: false,
-            ..QuantSettings::default()
+            // What else the recipe says may change sizes, such as parts of a layer that are computed one after another.
+            ..self.recipe.quantize.clone()
         };
         let graph = families::build(&student.network, &data.task()?, 0)?;
         let reader = data.student.clone();
