@@ -1,8 +1,9 @@
 //! Latency of whole models, input to logits, on every kernel table of this CPU.
 //!
-//! `cargo bench -p limbeck-benches --bench session -- [MODEL]... [--serve]`: a model is a `.lmb` file or the name of a known network, which then
-//! has random weights. A model of texts runs at its greatest length, a known one at the length of its benchmark. With `--serve` it measures for as many seconds as each line on standard input says, with the best
-//! table, and answers with one line of times in milliseconds: for scripts that compare programs in turn.
+//! `cargo bench -p limbeck-benches --bench session -- [MODEL]... [--serve]`: a model is a `.lmb` file or the name of a known network,
+//! which then has random weights. A model of texts runs at its greatest length, a known one at the length of its benchmark. With
+//! `--serve` it measures for as many seconds as each line on standard input says, with the best table, and answers with one line
+//! of times in milliseconds: for scripts that compare programs in turn.
 
 use std::error::Error;
 use std::io::{BufRead, Write};
