@@ -1,13 +1,16 @@
-//! Records what the emulated boards count: `benches/record/BOARD/DATE.csv`.
+//! Records what the emulated boards count, `benches/record/BOARD/DATE.csv`, and refuses code that needs more.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use clap::Subcommand;
 
 use crate::firmware::{Board, LIMIT, ended};
 use crate::process::output;
+use crate::setup::cross::NAME;
 use crate::{Result, root};
 
 #[derive(Debug, Subcommand)]
@@ -18,28 +21,109 @@ pub(crate) enum Task {
         #[arg(long)]
         board: Option<String>,
     },
+    /// Run `bench` on the emulated boards and compare with the newest records: no count may be more than 1 % above.
+    Check {
+        /// The board; all emulated ones if none is named.
+        #[arg(long)]
+        board: Option<String>,
+    },
 }
 
+/// What a count may grow by, in parts of it: compilers of one version agree to the instruction, an unrelated change may move a few.
+const TOLERANCE: u64 = 100;
+
 pub(crate) fn run(task: &Task) -> Result {
-    let Task::Record { board: only } = task;
-    for board in Board::all() {
-        let name = &board.target.name;
-        if board.device.emulator.is_none() || only.as_ref().is_some_and(|only| only != name) {
-            continue;
+    let (Task::Record { board: only } | Task::Check { board: only }) = task;
+    for board in emulated().filter(|board| only.as_ref().is_none_or(|only| *only == board.target.name)) {
+        match task {
+            Task::Record { .. } => println!("{}", record(board)?.display()),
+            Task::Check { .. } => println!("{}", check(board)?),
         }
-        let image = board.image("bench", None)?;
-        let done = board.emulate::<&str>(&image, &[], LIMIT)?;
-        if !done.success() {
-            return Err(ended("bench", &done).into());
-        }
-        let csv = csv(board, &String::from_utf8_lossy(&done.stderr))?;
-        let folder = root().join("benches/record").join(name);
-        fs::create_dir_all(&folder)?;
-        let file = folder.join(format!("{}.csv", today()?));
-        fs::write(&file, csv)?;
-        println!("{}", file.display());
     }
-    Ok(())
+    only.as_ref().map_or(Ok(()), |name| Board::find(name).map(|_| ()))
+}
+
+/// The boards that need no hardware.
+pub(crate) fn emulated() -> impl Iterator<Item = Board> {
+    Board::all().filter(|board| board.device.emulator.is_some())
+}
+
+fn record(board: Board) -> Result<PathBuf> {
+    let csv = measure(board)?;
+    let folder = records(board);
+    fs::create_dir_all(&folder)?;
+    let file = folder.join(format!("{}.csv", today()?));
+    fs::write(&file, csv)?;
+    Ok(file)
+}
+
+fn records(board: Board) -> PathBuf {
+    root().join("benches/record").join(&board.target.name)
+}
+
+/// Compares with the newest record; one line on how that went. Counts of another compiler are no yardstick, so that is said instead.
+pub(crate) fn check(board: Board) -> Result<String> {
+    let name = &board.target.name;
+    let files = fs::read_dir(records(board)).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let Some(newest) = files.filter(|file| file.extension().is_some_and(|e| e == "csv")).max() else {
+        return Err(format!("{name} has no record; make one with `cargo xtask bench record --board {name}`").into());
+    };
+    let recorded = fs::read_to_string(&newest)?;
+    let compiler = |csv: &str| csv.lines().find_map(|line| line.strip_prefix("# compiler: ").map(str::to_owned));
+    let (then, now) = (compiler(&recorded), self::compiler()?);
+    if then.as_ref() != Some(&now) {
+        let then = then.unwrap_or_else(|| "unknown".into());
+        return Ok(format!("SKIPPED {name}: the record is of compiler {then}, here is {now}"));
+    }
+    let grown = grown(&recorded, &measure(board)?);
+    match grown.as_slice() {
+        [] => Ok(format!("{name}: no kernel needs more instructions than on record")),
+        grown => Err(format!(
+            "{}\nmake it faster, or say why and record it: cargo xtask bench record --board {name}",
+            grown.join("\n")
+        )
+        .into()),
+    }
+}
+
+/// What needs more instructions now, or is no longer counted.
+fn grown(recorded: &str, measured: &str) -> Vec<String> {
+    let now: BTreeMap<_, _> = counts(measured).collect();
+    let complaint = |(kernel, then): (String, u64)| match now.get(&kernel) {
+        None => Some(format!("{kernel}: on record, but not measured")),
+        Some(&now) if now > then + then / TOLERANCE => Some(format!(
+            "{kernel}: {now} instructions, {then} on record, {:+.1} %",
+            100.0 * (now as f64 / then as f64 - 1.0)
+        )),
+        Some(_) => None,
+    };
+    counts(recorded).filter_map(complaint).collect()
+}
+
+/// Kernels and their instructions.
+fn counts(csv: &str) -> impl Iterator<Item = (String, u64)> {
+    csv.lines().filter_map(|line| {
+        // A name is quoted, because it may have commas.
+        let (kernel, rest) = line.strip_prefix('"')?.split_once("\",")?;
+        Some((kernel.to_owned(), rest.split(',').next()?.parse().ok()?))
+    })
+}
+
+fn measure(board: Board) -> Result<String> {
+    let image = board.image("bench", None)?;
+    let done = board.emulate::<&str>(&image, &[], LIMIT)?;
+    if !done.success() {
+        return Err(ended("bench", &done).into());
+    }
+    csv(board, &String::from_utf8_lossy(&done.stderr))
+}
+
+/// The compiler of firmware, without its date.
+fn compiler() -> Result<String> {
+    let mut version = Command::new("rustup");
+    version.args(["run", NAME, "rustc", "--version"]).env_remove("RUSTUP_TOOLCHAIN");
+    let text = output(&mut version)?;
+    Ok(text.split(" (").next().unwrap_or_default().trim().to_owned())
 }
 
 /// The program's lines are count, count by work in hundredths, scratch bytes, and the kernel's name.
@@ -48,6 +132,7 @@ fn csv(board: Board, text: &str) -> Result<String> {
     let dirty = if git(&["status", "--porcelain", "--untracked-files=no"]).is_empty() { "" } else { "+" };
     let mut csv = format!("# board: {}\n", board.target.about);
     let _ = writeln!(csv, "# commit: {}{dirty}", git(&["rev-parse", "--short", "HEAD"]).trim());
+    let _ = writeln!(csv, "# compiler: {}", compiler()?);
     let _ = writeln!(csv, "# flags: --release -Ctarget-cpu={}", board.device.cpu);
     let _ = writeln!(csv, "kernel,instructions,per_mac_or_element,scratch_bytes");
     for line in text.lines().filter(|l| l.starts_with(' ')) {
@@ -80,6 +165,16 @@ fn date(days: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_may_not_grow() {
+        let recorded =
+            "# compiler: c\nkernel,instructions,per\n\"a, b\",1000,1.0,0\n\"c\",1000,1.0,0\n\"d\",10,1.0,0\n";
+        let measured = "\"a, b\",1010,1.0,0\n\"c\",1011,1.0,0\n\"new\",7,1.0,0\n";
+        let expected = ["c: 1011 instructions, 1000 on record, +1.1 %", "d: on record, but not measured"];
+        assert_eq!(grown(recorded, measured), expected);
+        assert!(grown(recorded, recorded).is_empty());
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

@@ -36,7 +36,7 @@ pub(crate) enum Task {
         /// Write the log frames to this file; `defmt-print -e IMAGE stdin` makes text of them.
         #[arg(long)]
         log: Option<PathBuf>,
-        /// The program: classify, selftest, bench or one of firmware/qemu.
+        /// The program: classify, selftest, bench, profile or one of firmware/qemu.
         program: String,
         /// Its arguments.
         #[arg(last = true)]

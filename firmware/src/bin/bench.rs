@@ -104,7 +104,7 @@ impl Buffers<'_> {
         self.report(name, n, len, 0);
     }
 
-    fn pools(&mut self, input: [usize; 3], kernel: usize) {
+    fn pools(&mut self, [max_name, mean_name]: [&str; 2], input: [usize; 3], kernel: usize) {
         let input = Shape::new(input[0], input[1], input[2]);
         let output = Shape::new(input.height / kernel, input.width / kernel, input.channels);
         let pool = MaxPool { input, output, window: Window::square(kernel, kernel, 0) };
@@ -112,8 +112,8 @@ impl Buffers<'_> {
         let ((), n) = count(|| (self.table.max_pool)(&pool, x, y));
         let mean = AvgPool { pool, input_zero: -128, multipliers: &MULTIPLIER[..1], shifts: &SHIFT[..1], range: RANGE };
         let ((), m) = count(|| (self.table.avg_pool)(&mean, x, y));
-        self.report("max pool", n, input.len(), 0);
-        self.report("average pool", m, input.len(), 0);
+        self.report(max_name, n, input.len(), 0);
+        self.report(mean_name, m, input.len(), 0);
     }
 
     fn report(&mut self, name: &str, n: u64, work: usize, scratch: usize) {
@@ -148,7 +148,7 @@ fn resnet8(mut b: Buffers) {
     b.conv2d("conv 3x3 16x16x32 -> 64 / 2", [16, 16, 32], 64, 3, 2, false);
     b.conv2d("conv 1x1 16x16x32 -> 64 / 2", [16, 16, 32], 64, 1, 2, false);
     b.conv2d("conv 3x3 8x8x64 -> 64, add", [8, 8, 64], 64, 3, 1, true);
-    b.pools([8, 8, 64], 8);
+    b.pools(["max pool 8x8x64", "average pool 8x8x64"], [8, 8, 64], 8);
     b.linear("linear 64 -> 10", 1, 64, 10);
     println!("so far: {}", b.total);
     b.linear("linear 512 -> 64", 1, 512, 64);
@@ -158,5 +158,5 @@ fn resnet8(mut b: Buffers) {
     b.depthwise("depthwise 3x3 16x16x64", [16, 16, 64], 3);
     b.depthwise("depthwise 5x5 16x16x32", [16, 16, 32], 5);
     b.add("add 16384", 16384);
-    b.pools([32, 32, 16], 2);
+    b.pools(["max pool 2x2", "average pool 2x2"], [32, 32, 16], 2);
 }

@@ -1,7 +1,7 @@
 //! Installs what is missing to build and test everything; what is there already is left alone.
 
 mod apt;
-mod cross;
+pub(crate) mod cross;
 mod venv;
 
 use crate::Result;

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::firmware::Board;
 use crate::process::{output, run_limited, shown, tail};
-use crate::{Result, licenses, root, setup, tidy};
+use crate::{Result, bench, licenses, root, setup, tidy};
 
 /// Longest run of a single cargo command.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
@@ -107,6 +107,12 @@ fn run_tier(tier: Tier, report: &mut Report) {
         Tier::Emulator => {
             for board in Board::all().filter(|b| b.device.emulator.is_some()) {
                 snapshot::run(board, report);
+            }
+            for board in bench::emulated() {
+                report.step(&format!("instructions on {}", board.target.name), || {
+                    println!("       {}", bench::check(board)?);
+                    Ok(())
+                });
             }
         }
     }

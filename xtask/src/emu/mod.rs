@@ -1,5 +1,7 @@
 //! Runs a model on images or texts on an emulated board, through the program `classify`.
 
+mod bench;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +9,22 @@ use crate::Result;
 use crate::firmware::{Board, LIMIT, ended};
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    task: Option<Task>,
+    #[command(flatten)]
+    classify: Classify,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Task {
+    /// Count the instructions of each op of a model, and of a whole run.
+    Bench(bench::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct Classify {
     /// The board.
     #[arg(long, default_value = "qemu-m4")]
     board: String,
@@ -33,6 +50,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result {
+    match &args.task {
+        Some(Task::Bench(args)) => bench::run(args),
+        None => classify(&args.classify),
+    }
+}
+
+fn classify(args: &Classify) -> Result {
     let board = Board::find(&args.board)?;
     let image = board.image("classify", args.model.as_deref())?;
     let mut words = Vec::new();
@@ -71,9 +95,13 @@ fn path(file: &Path) -> Result<String> {
     Ok(text.to_owned())
 }
 
-/// Each line of the program is words and values by turns: `image 0 class 3 digest 0123456789abcdef instructions 123`; a label and
-/// an error go on to the end of the line.
 fn json(board: &str, text: &str) -> serde_json::Value {
+    serde_json::json!({ "board": board, "results": objects(text) })
+}
+
+/// Each line of a program is words and values by turns: `image 0 class 3 digest 0123456789abcdef instructions 123`; a label and
+/// an error go on to the end of the line.
+fn objects(text: &str) -> Vec<serde_json::Value> {
     let lines = text.lines().map(|line| {
         let mut words = line.split(' ');
         let pairs = std::iter::from_fn(|| {
@@ -86,7 +114,7 @@ fn json(board: &str, text: &str) -> serde_json::Value {
         });
         serde_json::Value::Object(pairs.collect())
     });
-    serde_json::json!({ "board": board, "results": lines.collect::<Vec<_>>() })
+    lines.collect()
 }
 
 /// Numbers and truth values as such; a digest may look like a number, and a label like anything.
