@@ -74,10 +74,10 @@ fn text_bytes(elf: &Path) -> Result<u64> {
 fn table(profile: &Value) -> String {
     let all = profile["instructions"].as_u64().unwrap_or(0);
     let mut text = String::new();
-    for op in profile["ops"].as_array().into_iter().flatten() {
+    for (index, op) in profile["ops"].as_array().into_iter().flatten().enumerate() {
         let cost = op["instructions"].as_u64().unwrap_or(0);
         let share = 100.0 * cost as f64 / all.max(1) as f64;
-        text += &format!("{:>4}  {:<12} {cost:>12} {share:>6.1} %\n", op["op"], op["kind"].as_str().unwrap_or("?"));
+        text += &format!("{index:>4}  {:<12} {cost:>12} {share:>6.1} %\n", op["kind"].as_str().unwrap_or("?"));
     }
     let of = |key: &str| profile[key].to_string();
     text += &format!(
