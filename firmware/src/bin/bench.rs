@@ -15,6 +15,9 @@ use limbeck_runtime::quant::{Channels, MIN_MULTIPLIER, Output};
 #[repr(C, align(16))]
 struct Aligned<T>(T);
 
+/// Bytes of the largest activation.
+const LARGEST: usize = 24 * 24 * 64;
+
 static WEIGHTS: Aligned<[i8; 64 * 576]> = Aligned(pattern());
 static BIAS: [i32; 128] = [100; 128];
 static MULTIPLIER: [i32; 128] = [MIN_MULTIPLIER + 12345; 128];
@@ -84,9 +87,10 @@ impl Buffers<'_> {
             channels: CHANNELS,
             range: RANGE,
         };
+        let bytes = (self.table.isa.scratch().depthwise)(&op);
         let (x, y) = (&self.input[..input.len()], &mut self.output[..input.len()]);
-        let ((), n) = count(|| (self.table.depthwise)(&op, x, y, self.scratch));
-        self.report(name, n, input.len() * kernel * kernel, 0);
+        let ((), n) = count(|| (self.table.depthwise)(&op, x, y, &mut self.scratch[..bytes]));
+        self.report(name, n, input.len() * kernel * kernel, bytes);
     }
 
     fn linear(&mut self, name: &str, rows: usize, inputs: usize, outputs: usize) {
@@ -128,8 +132,8 @@ impl Buffers<'_> {
 fn main() -> ! {
     board::init();
     println!("{}: {}, the same by multiply-accumulate or element, bytes of scratch", board::NAME, board::UNIT);
-    let input = cortex_m::singleton!(: Aligned<[i8; 16384 + 64]> = Aligned(pattern()));
-    let output = cortex_m::singleton!(: Aligned<[i8; 32768]> = Aligned([0; 32768]));
+    let input = cortex_m::singleton!(: Aligned<[i8; LARGEST]> = Aligned(pattern()));
+    let output = cortex_m::singleton!(: Aligned<[i8; LARGEST]> = Aligned([0; LARGEST]));
     let scratch = cortex_m::singleton!(: Aligned<[u8; 8192]> = Aligned([0; 8192]));
     let (Some(input), Some(output), Some(scratch)) = (input, output, scratch) else { exit(1) };
     let Some(table) = Kernels::all().last() else { exit(1) };
@@ -156,6 +160,7 @@ fn resnet8(mut b: Buffers) {
     b.conv2d("conv 1x1 24x24x16 -> 32", [24, 24, 16], 32, 1, 1, false);
     b.conv2d("conv 1x1 16x16x64 -> 64", [16, 16, 64], 64, 1, 1, false);
     b.depthwise("depthwise 3x3 16x16x64", [16, 16, 64], 3);
+    b.depthwise("depthwise 3x3 24x24x64", [24, 24, 64], 3);
     b.depthwise("depthwise 5x5 16x16x32", [16, 16, 32], 5);
     b.add("add 16384", 16384);
     b.pools(["max pool 2x2", "average pool 2x2"], [32, 32, 16], 2);

@@ -12,7 +12,7 @@ pub(super) const DSP_LAYOUT: Layout = Layout { n: 2, k: 4, order: Order::Halves,
 /// Working memory of the DSP table.
 pub(super) const DSP_SCRATCH: Scratch = Scratch {
     conv2d: |op| ConvScratch::of(op).bytes(),
-    depthwise: |op| depthwise_words(op).saturating_mul(4),
+    depthwise: |op| DepthwiseScratch::of(op).map_or(0, |parts| parts.words().saturating_mul(4)),
     linear: |op| ConvScratch::of(&op.as_conv2d()).bytes(),
     ..super::scalar::SCRATCH
 };
@@ -23,11 +23,59 @@ const TILE: usize = 3;
 /// Words of a prepared output channel: bias, multiplier, addend, shift.
 const CHANNEL_WORDS: usize = 4;
 
-/// Words of scratch of a depthwise convolution: its prepared channels. None where the DSP table leaves it to scalar's: where channels
-/// do not come in fours, or share an input.
-const fn depthwise_words(op: &Depthwise<'_>) -> usize {
-    let channels = op.output.channels;
-    if op.multiplicity() == 1 && channels.is_multiple_of(4) { channels.saturating_mul(CHANNEL_WORDS) } else { 0 }
+/// Channels that a depthwise convolution of the DSP table computes together.
+const QUAD: usize = 4;
+
+/// The parts of a depthwise convolution's scratch, in words and in their order: prepared channels, weights and
+/// lines of four channels, and sums.
+#[derive(Clone, Copy)]
+struct DepthwiseScratch {
+    /// Words that hold the prepared channels.
+    channels: usize,
+    /// Kernel rows, and rows of the ring.
+    rows: usize,
+    /// Pairs of taps of a kernel row, one more than needed where outputs begin at odd places too.
+    groups: usize,
+    /// Forms of a pair: for outputs at even places and, with stride 1, for those at odd ones.
+    forms: usize,
+    /// Words of a channel's line.
+    line: usize,
+    /// Words of the sums of a row of outputs.
+    sums: usize,
+}
+
+impl DepthwiseScratch {
+    /// Nothing where the DSP table leaves it to scalar's: fewer than four channels, inputs shared, taps apart, strides above 2.
+    const fn of(op: &Depthwise<'_>) -> Option<Self> {
+        let ([rows, taps], [_, stride]) = (op.window.kernel, op.window.stride);
+        let dense = op.window.dilation[0] == 1 && op.window.dilation[1] == 1;
+        if op.multiplicity() != 1 || op.output.channels < QUAD || !dense || stride > 2 || rows == 0 || stride == 0 {
+            return None;
+        }
+        let (groups, forms) = (taps / 2 + 1, 3 - stride);
+        // Outputs come in fours; those that are not there are computed all the same.
+        let fours = op.output.width.div_ceil(4);
+        let line = fours.saturating_mul(2 * stride).saturating_add(groups + stride);
+        Some(DepthwiseScratch {
+            channels: QUAD * CHANNEL_WORDS,
+            rows,
+            groups,
+            forms,
+            line,
+            sums: fours.saturating_mul(4),
+        })
+    }
+
+    /// Words of the weights of a channel: all kernel rows, then all but the last again.
+    const fn weights(self) -> usize {
+        (2 * self.rows - 1).saturating_mul(self.groups * self.forms)
+    }
+
+    const fn words(self) -> usize {
+        let ring = self.rows.saturating_mul(self.line);
+        let quad = QUAD.saturating_mul(self.weights().saturating_add(ring));
+        self.channels.saturating_add(quad).saturating_add(self.sums)
+    }
 }
 
 /// The parts of a convolution's scratch, in their order.
