@@ -23,6 +23,9 @@ macro_rules! for_each_isa {
             /// Cortex-M with the DSP extension: M4, M7, M33, M55.
             Dsp "dsp" super::cortex_m::DSP_LAYOUT, super::cortex_m::DSP_SCRATCH,
                 [all(target_arch = "arm", target_os = "none", feature = "isa-dsp")] super::cortex_m::dsp;
+            /// Helium, the vector extension of Cortex-M: M52, M55, M85.
+            Mve "mve" super::cortex_m::MVE_LAYOUT, super::cortex_m::MVE_SCRATCH,
+                [all(target_arch = "arm", target_os = "none", feature = "isa-mve")] super::cortex_m::mve;
         }
     };
 }

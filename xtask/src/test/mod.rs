@@ -67,7 +67,7 @@ fn run_tier(tier: Tier, report: &mut Report) {
         Tier::Clippy => {
             let workspace = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
             report.command("clippy", cargo(&workspace));
-            for name in ["qemu-m3", "qemu-m4"] {
+            for name in ["qemu-m3", "qemu-m4", "qemu-m55"] {
                 report.step(&format!("clippy of firmware and kernels for {name}"), || {
                     let board = Board::find(name)?;
                     // The kernels of a board are a dependency of its firmware, for which clippy denies nothing: so they come first.

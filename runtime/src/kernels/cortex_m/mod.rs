@@ -2,6 +2,11 @@
 
 #[cfg(all(target_arch = "arm", target_os = "none", feature = "isa-dsp"))]
 pub(super) mod dsp;
+#[cfg(all(target_arch = "arm", target_os = "none", feature = "isa-mve"))]
+pub(super) mod mve;
+mod mve_plan;
+
+pub(super) use mve_plan::{MVE_LAYOUT, MVE_SCRATCH};
 
 use super::{Layout, Order, Scratch};
 use crate::ops::{Conv2d, Depthwise};
