@@ -21,7 +21,7 @@ pub(super) const TILE: usize = 4;
 pub(super) const VECTOR: usize = 16;
 
 /// Words of two prepared output channels.
-pub(super) const PAIR_WORDS: usize = 9;
+pub(super) const PAIR_WORDS: usize = 8;
 
 /// The parts of a convolution's scratch, in their order.
 #[derive(Clone, Copy)]
@@ -32,21 +32,22 @@ pub(super) struct ConvPlan {
     pub(super) groups: usize,
     /// Pairs of output channels, the last perhaps with one of padding.
     pub(super) pairs: usize,
-    /// Bytes of a kernel row with its padding.
-    pub(super) row: usize,
-    /// Bytes of the line of the image under four pixels side by side.
-    line: usize,
+    /// Bytes for what is put together: a kernel row of padding, and one for each pixel of a tile or a line of the image for all.
+    pub(super) rows: usize,
 }
 
 impl ConvPlan {
     pub(super) const fn of(op: &Conv2d<'_>) -> Self {
         let row = MVE_LAYOUT.padded_row(op.row_len());
+        let pixels = if op.output.pixels() == 1 { 1 } else { TILE };
+        let rows = row.saturating_mul(pixels);
+        let line = op.window.stride[1].saturating_mul(pixels - 1).saturating_mul(op.input.channels).saturating_add(row);
         ConvPlan {
-            pixels: if op.output.pixels() == 1 { 1 } else { TILE },
+            pixels,
             groups: (row / VECTOR).saturating_mul(op.window.kernel[0]),
             pairs: op.output.channels.div_ceil(2),
-            row,
-            line: op.window.stride[1].saturating_mul(TILE - 1).saturating_mul(op.input.channels).saturating_add(row),
+            // A window of one tap is never outside.
+            rows: if op.window.taps() == 1 { 0 } else { row.saturating_add(if rows > line { rows } else { line }) },
         }
     }
 
@@ -60,14 +61,8 @@ impl ConvPlan {
         self.pairs.saturating_mul(PAIR_WORDS)
     }
 
-    /// Bytes for what is put together: a kernel row of padding, and one for each pixel of a tile or a line for all.
-    pub(super) const fn rows(self) -> usize {
-        let each = self.row.saturating_mul(self.pixels);
-        self.row.saturating_add(if each > self.line || self.pixels == 1 { each } else { self.line })
-    }
-
     const fn bytes(self) -> usize {
-        self.columns().saturating_add(self.rows()).saturating_add(self.records().saturating_mul(4))
+        self.columns().saturating_add(self.rows).saturating_add(self.records().saturating_mul(4))
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn conv2d(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], scratch: 
     }
     let Some((columns, rest)) = scratch.split_at_mut_checked(plan.columns()) else { return };
     let Some((records, rest)) = rest.split_at_mut_checked(4 * plan.records()) else { return };
-    let Some(rows) = cast::i8s_mut(rest).get_mut(..plan.rows()) else { return };
+    let Some(rows) = cast::i8s_mut(rest).get_mut(..plan.rows) else { return };
     let records = cast::i32s_mut(records);
     if records.len() != plan.records() || plan.groups == 0 {
         return;
@@ -63,6 +63,6 @@ fn prepare(op: &Conv2d<'_>, records: &mut [i32]) {
     for (pair, record) in records.as_chunks_mut::<PAIR_WORDS>().0.iter_mut().enumerate() {
         let [bias, multiplier, left, right] = channel(2 * pair);
         let [b, m, l, r] = channel(2 * pair + 1);
-        *record = [bias, multiplier, left, op.range.zero.into(), right, b, m, l, r];
+        *record = [bias, multiplier, left, right, b, m, l, r];
     }
 }

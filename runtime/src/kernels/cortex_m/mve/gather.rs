@@ -23,21 +23,23 @@ pub(super) struct Gather<'a> {
     padding: &'a [i8],
     /// Room to put together a kernel row of each pixel, or a line for all.
     rows: &'a mut [i8],
-    /// Bytes of a kernel row.
+    /// Bytes of a kernel row, with and without what fills up its last vector.
+    row: usize,
     row_len: usize,
 }
 
 impl<'a> Gather<'a> {
-    /// `rows` has a padded kernel row, and the rest.
+    /// `rows` is room for a kernel row of padding and the rest, or none where no window reaches outside.
     pub(super) fn new(op: &'a Conv2d<'a>, input: &'a [i8], rows: &'a mut [i8]) -> Self {
+        let row = MVE_LAYOUT.padded_row(op.row_len());
         rows.fill(op.input_zero);
-        let (padding, rows) = rows.split_at_mut(MVE_LAYOUT.padded_row(op.row_len()));
-        Gather { op, input, padding, rows, row_len: op.row_len() }
+        let (padding, rows) = rows.split_at_mut(row.min(rows.len()));
+        Gather { op, input, padding, rows, row, row_len: op.row_len() }
     }
 
     /// The column of the output pixel `at`. Where that is a run of whole vectors of the image, it is not copied.
     pub(super) fn one<'c>(&'c mut self, at: [usize; 2], columns: &'c mut [u8]) -> &'c [i8] {
-        let (row, corner) = (self.padding.len(), self.corner(at));
+        let (row, corner) = (self.row, self.corner(at));
         if self.op.window.kernel[0] == 1 && self.row_len == row && self.is_inside(corner) && !self.is_beside(corner.y) {
             return self.values(corner, row);
         }
@@ -56,7 +58,7 @@ impl<'a> Gather<'a> {
     pub(super) fn four<'c>(&mut self, next: &mut [usize; 2], count: usize, columns: &'c mut [u8]) -> &'c [i8] {
         let width = self.op.output.width;
         let columns = cast::i8s_mut(columns);
-        if count == TILE && next[1] + TILE <= width && self.op.window.dilation[1] == 1 {
+        if count == TILE && next[1] + TILE <= width && self.is_dense() {
             self.neighbours(self.corner(*next), columns);
             next[1] += TILE;
             if next[1] == width {
@@ -75,7 +77,7 @@ impl<'a> Gather<'a> {
         let (step, pixels) = (window.stride[1] * channels, 3 * window.stride[1] + window.kernel[1]);
         let inside = first.x >= 0 && first.x as usize + pixels <= width;
         let mut line = first;
-        for to in columns.chunks_exact_mut(TILE * self.padding.len()) {
+        for to in columns.chunks_exact_mut(TILE * self.row) {
             let (values, step) = if self.is_beside(line.y) {
                 (self.padding.as_ptr(), 0)
             } else if inside {
@@ -119,7 +121,7 @@ impl<'a> Gather<'a> {
             }
         }
         self.step(next);
-        for (ky, to) in columns.chunks_exact_mut(TILE * self.padding.len()).enumerate() {
+        for (ky, to) in columns.chunks_exact_mut(TILE * self.row).enumerate() {
             let from = from_fn(|p| self.kernel_row(corners[p], ky, p));
             // SAFETY: as above.
             unsafe { interleave(from, to.as_mut_ptr(), self.row_len) };
@@ -156,7 +158,7 @@ impl<'a> Gather<'a> {
     /// A kernel row that is partly outside, or of taps apart.
     fn put_together(&mut self, line: Corner, p: usize) -> *const i8 {
         let Conv2d { window, input: Shape { width, channels, .. }, .. } = *self.op;
-        let row = &mut self.rows[p * self.padding.len()..][..self.row_len];
+        let row = &mut self.rows[p * self.row..][..self.row_len];
         // SAFETY: both have a kernel row.
         unsafe { copy(self.padding.as_ptr(), row.as_mut_ptr(), self.row_len) };
         // Taps of the row, and how many of them are one run.
@@ -186,8 +188,13 @@ impl<'a> Gather<'a> {
     /// Whether all taps of a row are next to each other, and inside the image from left to right.
     #[inline(always)]
     fn is_inside(&self, line: Corner) -> bool {
-        let window = &self.op.window;
-        window.dilation[1] == 1 && line.x >= 0 && line.x as usize + window.kernel[1] <= self.op.input.width
+        self.is_dense() && line.x >= 0 && line.x as usize + self.op.window.kernel[1] <= self.op.input.width
+    }
+
+    /// Whether all taps of a row are next to each other.
+    #[inline(always)]
+    fn is_dense(&self) -> bool {
+        self.op.window.dilation[1] == 1 || self.op.window.kernel[1] == 1
     }
 
     /// So many values of the image from a pixel on; all of them must be inside.

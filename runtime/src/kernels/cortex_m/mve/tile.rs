@@ -8,8 +8,8 @@ use crate::ops::Conv2d;
 
 /// What the loops read. Offsets of the fields stand as numbers in their text.
 ///
-/// A record of two channels has nine words: bias, multiplier, left shift of the first, the zero point, its right shift, and bias,
-/// multiplier, left and right shift of the second. Right shifts are negative, and of one bit more.
+/// A record of two channels has eight words: bias, multiplier, left shift and right shift of each. Right shifts are negative, and of one
+/// bit more.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Tile {
@@ -27,9 +27,10 @@ pub(super) struct Tile {
     /// Multipliers, bias and shift of the residual, its right shift negative, and its bounds.
     residual: [i32; 4],
     residual_bounds: [i32; 2],
+    zero: i32,
 }
 
-const _: () = assert!(core::mem::offset_of!(Tile, offsets) == 28 && core::mem::offset_of!(Tile, residual) == 52);
+const _: () = assert!(core::mem::offset_of!(Tile, offsets) == 28 && core::mem::offset_of!(Tile, zero) == 76);
 
 /// Groups in a round of the loop.
 const UNROLLED: usize = 8;
@@ -66,6 +67,7 @@ impl<'a> Job<'a> {
             bounds: [op.range.lo, op.range.hi].map(i32::from),
             residual,
             residual_bounds,
+            zero: op.range.zero.into(),
         };
         Job { op, plan, offsets_of: [0; 2], tile }
     }
@@ -218,7 +220,7 @@ macro_rules! residual {
 
 /// A function that computes all pairs of channels of a tile.
 ///
-/// r1 columns, r3 weights, r5 rounds, r9 output, r11 records; even registers are sums, then the record. q5 offsets, q6 and q7 bounds.
+/// r1 columns, r3 weights, r5 rounds, r7 zero point, r9 output, r11 records; even registers are sums, then the record. q5 offsets, q6 and q7 bounds.
 /// On the stack: the tile, columns, rounds, where the loop is entered, the end of the records.
 macro_rules! tile {
     ($(#[$doc:meta])* $name:ident, $pixels:tt, $($residual:tt)?) => {
@@ -235,6 +237,7 @@ macro_rules! tile {
                 "ldrd r6, r7, [r0, #44]",
                 "vdup.16 q6, r6",
                 "vdup.16 q7, r7",
+                "ldr r7, [r0, #76]",
                 "add r6, r0, #28",
                 "vldrh.16 q5, [r6]",
                 "ldrd r3, r9, [r0, #20]",
@@ -256,7 +259,7 @@ macro_rules! tile {
                 "subs r5, r5, #1",
                 "bne.w 3b",
                 sums!($pixels),
-                "ldm r11!, {{r0, r2, r4, r5, r6, r8, r10, r12, lr}}",
+                "ldm r11!, {{r0, r2, r4, r6, r8, r10, r12, lr}}",
                 "vadd.i32 q0, q0, r0",
                 "vadd.i32 q1, q1, r8",
                 "vshl.s32 q0, r4",
@@ -267,7 +270,7 @@ macro_rules! tile {
                 "vrshl.s32 q1, lr",
                 "vqmovnb.s32 q0, q0",
                 "vqmovnt.s32 q0, q1",
-                "vqadd.s16 q0, q0, r5",
+                "vqadd.s16 q0, q0, r7",
                 "vmax.s16 q0, q0, q6",
                 "vmin.s16 q0, q0, q7",
                 residual!($($residual)?),
