@@ -9,7 +9,7 @@ mod mve_plan;
 pub(super) use mve_plan::{MVE_LAYOUT, MVE_SCRATCH};
 
 use super::{Layout, Order, Scratch};
-use crate::ops::{Conv2d, Depthwise};
+use crate::ops::{Attention, Conv2d, Depthwise};
 
 /// Weights for the DSP extension: a 16-bit number holds the weights of two output channels.
 pub(super) const DSP_LAYOUT: Layout = Layout { n: 2, k: 4, order: Order::Halves, input_offset: 0 };
@@ -19,7 +19,10 @@ pub(super) const DSP_SCRATCH: Scratch = Scratch {
     conv2d: |op| ConvScratch::of(op).bytes(),
     depthwise: |op| DepthwiseScratch::of(op).map_or(0, |parts| parts.words().saturating_mul(4)),
     linear: |op| ConvScratch::of(&op.as_conv2d()).bytes(),
-    ..super::scalar::SCRATCH
+    attention: |op| match AttentionScratch::of(op) {
+        Some(parts) => parts.words().saturating_mul(4),
+        None => (super::scalar::SCRATCH.attention)(op),
+    },
 };
 
 /// Output pixels that the DSP table computes together: with two channels, the sums of three fill the registers.
@@ -113,5 +116,37 @@ impl ConvScratch {
 
     const fn bytes(self) -> usize {
         self.channels.saturating_add(self.columns()).saturating_mul(4).saturating_add(self.rows)
+    }
+}
+
+/// Rows of queries that the DSP table computes together.
+const QUERIES: usize = 4;
+
+/// The parts of an attention's scratch, in words and in their order.
+#[derive(Clone, Copy)]
+struct AttentionScratch {
+    /// Words of the queries, two channels to a word.
+    queries: usize,
+    /// Words of the scores.
+    scores: usize,
+    /// Words of four channels of the values, two rows to a word.
+    values: usize,
+}
+
+impl AttentionScratch {
+    /// Nothing where the DSP table leaves it to scalar's: where the channels of a head do not come in fours.
+    const fn of(op: &Attention) -> Option<Self> {
+        if op.size == 0 || !op.size.is_multiple_of(4) || op.rows == 0 {
+            return None;
+        }
+        Some(AttentionScratch {
+            queries: op.size.saturating_mul(QUERIES / 2),
+            scores: op.rows.saturating_mul(QUERIES),
+            values: op.rows.div_ceil(2).saturating_mul(4),
+        })
+    }
+
+    const fn words(self) -> usize {
+        self.queries.saturating_add(self.scores).saturating_add(self.values)
     }
 }

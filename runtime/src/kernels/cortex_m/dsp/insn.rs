@@ -59,6 +59,37 @@ insn! {
     /// Limited to -128..=127.
     saturate_byte(x) "ssat {d}, #8, {x}"
 }
+insn! {
+    /// Limited to -32768..=32767.
+    saturate_half(x) "ssat {d}, #16, {x}"
+}
+insn! {
+    /// The difference of each pair of lanes, saturated.
+    sub_lanes(a, b) "qsub16 {d}, {a}, {b}"
+}
+insn! {
+    /// The sum of each pair of lanes, saturated.
+    add_lanes(a, b) "qadd16 {d}, {a}, {b}"
+}
+
+/// Lanes of -32768 become -32767: what saturates on the way down does not come back up.
+#[inline(always)]
+pub(super) fn symmetric_lanes(x: u32) -> u32 {
+    add_lanes(sub_lanes(x, 0x0001_0001), 0x0001_0001)
+}
+
+/// `acc` plus the squares of both lanes.
+#[inline(always)]
+pub(super) fn add_squares(x: u32, acc: u64) -> u64 {
+    let [mut low, mut high] = [acc as u32, (acc >> 32) as u32];
+    // SAFETY: as for the others.
+    unsafe {
+        asm!("smlald {l}, {h}, {x}, {x}", x = in(reg) x, l = inout(reg) low, h = inout(reg) high,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    u64::from(high) << 32 | u64::from(low)
+}
+
 /// The larger of each pair of signed bytes.
 #[inline(always)]
 pub(super) fn max_bytes(a: u32, b: u32) -> u32 {

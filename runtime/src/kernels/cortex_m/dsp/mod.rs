@@ -1,5 +1,6 @@
 //! The table for cores with the DSP extension (Cortex-M4, M7, M33, M55): two 16-bit products an instruction.
 
+mod attention;
 mod conv;
 mod depthwise;
 mod eltwise;
@@ -7,6 +8,7 @@ mod gather;
 mod insn;
 mod pool;
 mod requantize;
+mod sequences;
 mod tile;
 
 use super::TILE;
@@ -15,12 +17,16 @@ use crate::kernels::{Isa, Kernels, scalar};
 /// See [`Kernels`].
 pub(crate) const KERNELS: Kernels = Kernels {
     isa: Isa::Dsp,
+    attention: attention::attention,
     conv2d: conv::conv2d,
     depthwise: depthwise::depthwise,
     linear: conv::linear,
     add: eltwise::add,
     max_pool: pool::max_pool,
     avg_pool: pool::avg_pool,
+    layer_norm: sequences::layer_norm,
+    add16: sequences::add16,
+    narrow: sequences::narrow,
     ..scalar::KERNELS
 };
 
