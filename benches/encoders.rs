@@ -8,7 +8,7 @@ use limbeck_runtime::{AlignedBytes, Isa};
 use transformer::{Sizes, Transformer};
 
 /// The names that [`named`] knows; `peers/encoder.py` makes ONNX files of the same sizes.
-pub const NAMES: [&str; 2] = ["bert-tiny", "distilbert"];
+pub const NAMES: [&str; 3] = ["bert-tiny", "minilm", "distilbert"];
 
 /// An encoder without its weights.
 #[derive(Clone, Copy, Debug)]
@@ -18,18 +18,20 @@ pub struct Encoder {
     pub tokens: usize,
 }
 
-/// BERT-tiny (2 layers of 128 channels) on 32 tokens, or DistilBERT-base (6 layers of 768 channels) on 128.
+/// BERT-tiny (2 layers of 128 channels) on 32 tokens, MiniLM-L6 (6 of 384) or DistilBERT-base (6 of 768) on 128; behind an `@` may stand
+/// another number of tokens.
 pub fn named(name: &str) -> Option<Encoder> {
+    let (name, tokens) = name.split_once('@').map_or((name, None), |(name, tokens)| (name, Some(tokens)));
     let sizes = Sizes { layers: 2, width: 128, heads: 2, hidden: 512, vocabulary: 8192, length: 128, classes: 2 };
-    match name {
-        "bert-tiny" => Some(Encoder { sizes, tokens: 32 }),
-        "distilbert" => {
-            let base =
-                Sizes { layers: 6, width: 768, heads: 12, hidden: 3072, vocabulary: 30522, length: 512, ..sizes };
-            Some(Encoder { sizes: base, tokens: 128 })
-        }
-        _ => None,
-    }
+    let base = Sizes { layers: 6, heads: 12, vocabulary: 30522, length: 512, ..sizes };
+    let (sizes, usual) = match name {
+        "bert-tiny" => (sizes, 32),
+        "minilm" => (Sizes { width: 384, hidden: 1536, ..base }, 128),
+        "distilbert" => (Sizes { width: 768, hidden: 3072, ..base }, 128),
+        _ => return None,
+    };
+    let tokens = tokens.map_or(Some(usual), |tokens| tokens.parse().ok())?;
+    (1..=sizes.length).contains(&tokens).then_some(Encoder { sizes, tokens })
 }
 
 impl Encoder {
@@ -64,6 +66,8 @@ mod tests {
         };
         let digests: Vec<u64> = Kernels::all().map(digest).collect();
         assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:x?}");
-        assert!(named("bert").is_none() && NAMES.iter().all(|name| named(name).is_some()));
+        assert!(NAMES.iter().all(|name| named(name).is_some()));
+        assert_eq!(named("minilm@17").map(|encoder| encoder.tokens), Some(17));
+        assert!(["bert", "bert-tiny@0", "bert-tiny@129", "bert-tiny@x"].iter().all(|name| named(name).is_none()));
     }
 }

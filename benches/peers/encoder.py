@@ -24,6 +24,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 # layers, width, heads, hidden, vocabulary, places, length of a run
 SIZES = {
     "bert-tiny": (2, 128, 2, 512, 8192, 128, 32),
+    "minilm": (6, 384, 12, 1536, 30522, 512, 128),
     "distilbert": (6, 768, 12, 3072, 30522, 512, 128),
 }
 CLASSES = 2
@@ -145,10 +146,13 @@ class Texts(CalibrationDataReader):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=SIZES)
+    parser.add_argument("name", help=f"{', '.join(SIZES)}; @TOKENS behind it for another length of text")
     parser.add_argument("folder")
     arguments = parser.parse_args()
-    sizes = SIZES[arguments.name]
+    name, _, tokens = arguments.name.partition("@")
+    if name not in SIZES:
+        parser.error(f"{name}: not one of {', '.join(SIZES)}")
+    sizes = SIZES[name][:-1] + (int(tokens or SIZES[name][-1]),)
     path = lambda form: os.path.join(arguments.folder, f"{arguments.name}.{form}.onnx")
     onnx.save(Builder(sizes, fused=False).build(), path("float"))
     onnx.save(Builder(sizes, fused=True).build(), path("fused"))

@@ -1,5 +1,7 @@
 //! Records what the emulated boards count, `benches/record/BOARD/DATE.csv`, and refuses code that needs more.
 
+mod peers;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -21,6 +23,8 @@ pub(crate) enum Task {
         #[arg(long)]
         board: Option<String>,
     },
+    /// Measure other engines (ONNX Runtime, OpenVINO, LiteRT) and this project in turn on the same networks, on one core.
+    Peers(peers::Args),
     /// Run `bench` on the emulated boards and compare with the newest records: no count may be more than 1 % above.
     Check {
         /// The board; all emulated ones if none is named.
@@ -33,11 +37,14 @@ pub(crate) enum Task {
 const TOLERANCE: u64 = 100;
 
 pub(crate) fn run(task: &Task) -> Result {
-    let (Task::Record { board: only } | Task::Check { board: only }) = task;
+    let only = match task {
+        Task::Record { board } | Task::Check { board } => board,
+        Task::Peers(args) => return peers::run(args),
+    };
     for board in emulated().filter(|board| only.as_ref().is_none_or(|only| *only == board.target.name)) {
         match task {
             Task::Record { .. } => println!("{}", record(board)?.display()),
-            Task::Check { .. } => println!("{}", check(board)?),
+            _ => println!("{}", check(board)?),
         }
     }
     only.as_ref().map_or(Ok(()), |name| Board::find(name).map(|_| ()))
