@@ -3,9 +3,10 @@
 use limbeck_runtime::format::emit::{self, EmitError, File, PortSpec, Step};
 use limbeck_runtime::ops::{Conv2d, Depthwise, Linear, Op};
 use limbeck_runtime::quant::{Channels, MIN_MULTIPLIER};
-use limbeck_runtime::{AlignedBytes, Layout, Model, Port, Tensor};
+use limbeck_runtime::{AlignedBytes, Isa, Layout, Model, Port, Tensor, arena_bytes};
 
-/// Writes `model` again in `layout`. Places in the arena and planned scratch stay as they are; self-tests are left out.
+/// Writes `model` again in `layout`. Places in the arena and planned scratch stay as they are, but the arena grows where a table that reads
+/// the new order wants more; self-tests are left out.
 ///
 /// # Errors
 /// If a section becomes too large for the format.
@@ -35,9 +36,10 @@ pub fn relayout(model: &Model<'_>, layout: Layout) -> Result<AlignedBytes, EmitE
         (0..model.inputs()).filter_map(|i| model.input(i)).map(|port| (port, pixel_table(&port))).collect();
     let outputs: Vec<(Port<'_>, Option<Vec<i8>>)> =
         (0..model.outputs()).filter_map(|i| model.output(i)).map(|port| (port, None)).collect();
+    let tables = Isa::ALL.iter().filter(|isa| isa.layout() == layout);
     emit::to_bytes(&File {
         layout,
-        arena_bytes: model.arena_bytes(),
+        arena_bytes: tables.map(|&isa| arena_bytes(model, isa)).fold(model.arena_bytes(), usize::max),
         tensors: &tensors,
         ops: &steps,
         inputs: &specs(&inputs, number),

@@ -140,7 +140,7 @@ fn main() -> ! {
     println!("{}: {}, the same by multiply-accumulate or element, bytes of scratch", board::NAME, board::UNIT);
     let input = cortex_m::singleton!(: Aligned<[i8; LARGEST]> = Aligned(pattern()));
     let output = cortex_m::singleton!(: Aligned<[i8; LARGEST]> = Aligned([0; LARGEST]));
-    let scratch = cortex_m::singleton!(: Aligned<[u8; 8192]> = Aligned([0; 8192]));
+    let scratch = cortex_m::singleton!(: Aligned<[u8; 16384]> = Aligned([0; 16384]));
     let (Some(input), Some(output), Some(scratch)) = (input, output, scratch) else { exit(1) };
     let Some(table) = Kernels::all().last() else { exit(1) };
     let buffers =

@@ -20,6 +20,9 @@ macro_rules! for_each_isa {
             Avx512Vnni "avx512_vnni" Layout::N16K4, Scratch::BYTE_BANDS, [target_arch = "x86_64"] super::x86_64::avx512_vnni;
             /// AMX for bytes: servers since Sapphire Rapids.
             Amx "amx" Layout::N16K4, Scratch::TILES, [target_arch = "x86_64"] super::x86_64::amx;
+            /// Cortex-M without the DSP extension: M0, M0+, M3.
+            Thumb "thumb" super::cortex_m::THUMB_LAYOUT, super::cortex_m::THUMB_SCRATCH,
+                [all(target_arch = "arm", target_os = "none", feature = "isa-thumb")] super::cortex_m::thumb;
             /// Cortex-M with the DSP extension: M4, M7, M33, M55.
             Dsp "dsp" super::cortex_m::DSP_LAYOUT, super::cortex_m::DSP_SCRATCH,
                 [all(target_arch = "arm", target_os = "none", feature = "isa-dsp")] super::cortex_m::dsp;

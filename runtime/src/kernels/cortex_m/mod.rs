@@ -5,8 +5,12 @@ pub(super) mod dsp;
 #[cfg(all(target_arch = "arm", target_os = "none", feature = "isa-mve"))]
 pub(super) mod mve;
 mod mve_plan;
+#[cfg(all(target_arch = "arm", target_os = "none", feature = "isa-thumb"))]
+pub(super) mod thumb;
+mod thumb_plan;
 
 pub(super) use mve_plan::{MVE_LAYOUT, MVE_SCRATCH};
+pub(super) use thumb_plan::{THUMB_LAYOUT, THUMB_SCRATCH};
 
 use super::{Layout, Order, Scratch};
 use crate::ops::{Attention, Conv2d, Depthwise};
