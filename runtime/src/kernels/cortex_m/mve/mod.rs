@@ -2,10 +2,12 @@
 //!
 //! rustc knows neither its registers nor its instructions, so whole loops are assembly.
 
+mod attention;
 mod conv;
 mod depthwise;
 mod eltwise;
 mod gather;
+mod layer_norm;
 mod pool;
 mod requantize;
 mod tile;
@@ -23,6 +25,8 @@ pub(crate) const KERNELS: Kernels = Kernels {
     lut: eltwise::lut,
     max_pool: pool::max_pool,
     avg_pool: pool::avg_pool,
+    layer_norm: layer_norm::layer_norm,
+    attention: attention::attention,
     add16: eltwise::add16,
     narrow: eltwise::narrow,
     ..scalar::KERNELS
