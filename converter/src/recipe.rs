@@ -101,15 +101,15 @@ fn one() -> u64 {
     1
 }
 
-/// One teacher: weights from a file, or a network that is trained first; a folder of weights may be trained further.
+/// One teacher: weights from a file or folder, or a network that is trained first; those of texts may be trained further.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
-    /// An ONNX file or a safetensors file; for texts, a Hugging Face folder with a tokenizer.
+    /// An ONNX file or a safetensors file; for texts, a Hugging Face folder with a tokenizer, or an ONNX file beside one.
     pub weights: Option<PathBuf>,
     /// The network that is trained, or that safetensors fill; known by the names of the tensors where it is not given.
     pub network: Option<String>,
-    /// How it is trained where there are no weights, or fine-tuned where they are a folder's.
+    /// How it is trained where there are no weights, or fine-tuned where they are those of an encoder of texts.
     pub train: Option<TrainSettings>,
     /// Mean of each channel, of pixels from 0 to 1.
     pub mean: Option<[f32; 3]>,

@@ -310,13 +310,66 @@ fn folders_that_do_not_fit_are_told() {
     config("\"max_position_embeddings\":20", "\"max_position_embeddings\":12");
     check(&["`max_position_embeddings` leaves room for 12 tokens, but 16 are asked for"]);
     std::fs::write(teacher.join("vocab.txt"), vocabulary() + "\nmore").unwrap();
-    check(&["a tokenizer of 65 words, but `vocab_size` is 64"]);
+    check(&["a tokenizer of 65 words, but a table of 64 rows"]);
     config("ForSequenceClassification", "Model");
     check(&["t has no head that classifies texts: add `[teacher.train]`"]);
     std::fs::write(folder.path().join("r.toml"), taught_by_folder("network = \"bert-tiny\"\n", "")).unwrap();
-    check(&["a teacher is a folder, which brings its own network"]);
+    check(&["a teacher brings its own network with its weights"]);
     std::fs::remove_dir_all(&teacher).unwrap();
     std::fs::write(&teacher, "").unwrap();
     std::fs::write(folder.path().join("r.toml"), taught_by_folder("", "")).unwrap();
     refused(folder.path(), "label r.toml --work w", &["`teacher.weights`: is a file; a teacher of texts is a folder"]);
+}
+
+/// An encoder of two classes in an ONNX file, as it was exported, in a folder of its own below that of its tokenizer.
+#[cfg(feature = "onnx")]
+fn onnx_teacher(folder: &Path) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../converter/src/teacher/onnx/encoders/distilbert_14.onnx");
+    std::fs::create_dir_all(folder.join("onnx")).unwrap();
+    std::fs::copy(file, folder.join("onnx/model.onnx")).unwrap();
+    let words: Vec<String> = vocabulary().lines().take(23).map(str::to_owned).collect();
+    std::fs::write(folder.join("vocab.txt"), words.join("\n")).unwrap();
+    std::fs::write(folder.join("tokenizer_config.json"), "{\"do_lower_case\": true}").unwrap();
+}
+
+#[test]
+#[cfg(feature = "onnx")]
+fn encoders_in_onnx_files_teach_as_folders_do() {
+    let recipe = |teacher: &str| {
+        let recipe = taught_by_folder(teacher, "inherit = true\n");
+        recipe
+            .replace("\"t\"", "\"t/onnx/model.onnx\"")
+            .replace("tokens = 16", "tokens = 12")
+            .replace("h32-a2", "h8-a2-f12")
+    };
+    let folder = folder_with(&recipe("TRAIN\n"));
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let teacher = folder.path().join("t");
+    onnx_teacher(&teacher);
+    let answer = Run::new(folder.path(), "distill r.toml --work w --json").answer();
+    assert_eq!(answer["teachers"], "model");
+    assert!(folder.path().join("w/teacher1.safetensors").is_file());
+    let itself = recipe("TRAIN\n").split_once("[student]").unwrap().0.to_owned();
+    write("r.toml", &itself);
+    assert_eq!(Run::new(folder.path(), "pack r.toml --work x").code, Some(0));
+    let told = Run::new(folder.path(), "inspect x/tiny.lmb --json").answer();
+    assert_eq!((&told["text"]["vocabulary"], &told["text"]["tokens"]), (&json!(23), &json!(12)));
+
+    let check = |parts: &[&str]| {
+        refused(folder.path(), "label r.toml --work w", parts);
+        onnx_teacher(&teacher);
+    };
+    write("r.toml", &recipe("").replace("tokens = 12", "tokens = 16"));
+    check(&["model.onnx takes no texts of 16 tokens", "ask for fewer"]);
+    write("r.toml", &recipe(""));
+    check(&["model.onnx tells 2 classes apart, but the data have 8: add `[teacher.train]`"]);
+    write("t/config.json", "{\"id2label\": {\"0\": \"a\", \"1\": \"b\", \"2\": \"c\"}}");
+    check(&["model.onnx tells 2 classes apart, but its `config.json` names 3"]);
+    std::fs::remove_file(teacher.join("config.json")).unwrap();
+    write("t/vocab.txt", &vocabulary());
+    check(&["a tokenizer of 64 words, but a table of 23 rows"]);
+    std::fs::remove_file(teacher.join("vocab.txt")).unwrap();
+    check(&["onnx has no tokenizer", "`tokenizer.json`, or `vocab.txt`"]);
+    write("t/onnx/model.onnx", "");
+    check(&["model.onnx is no complete ONNX model"]);
 }

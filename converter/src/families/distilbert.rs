@@ -5,8 +5,10 @@
 
 mod inherit;
 mod narrow;
+mod recognize;
 
 pub use inherit::{InheritError, Inherited, inherit};
+pub use recognize::{RecognizeError, recognize};
 
 use super::{Family, Input, Task};
 use crate::data::Kind;

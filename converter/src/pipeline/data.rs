@@ -1,5 +1,6 @@
 //! The first stage: reads the examples of a recipe, and says how each network reads them.
 
+use super::encoders::tokenizer_folder;
 use super::{Build, BuildError};
 use crate::data::{DataError, Inputs, Normalize, Part, Reader, Set, generate, text};
 use crate::families::{Input, Task};
@@ -114,7 +115,7 @@ impl Vocabularies<'_> {
     /// The readers of the teachers and of the student, and what was left out for the student.
     fn readers(&mut self) -> Result<(Vec<Reader>, Reader, Option<Trim>), BuildError> {
         let recipe = self.recipe;
-        let folders = recipe.teacher.iter().map(|teacher| teacher.weights.as_deref());
+        let folders = recipe.teacher.iter().map(|teacher| teacher.weights.as_deref().map(tokenizer_folder));
         let all: Vec<Arc<Vocabulary>> = folders.map(|folder| self.vocabulary(folder)).collect::<Result<_, _>>()?;
         let limit = recipe.student.as_ref().and_then(|student| student.vocabulary);
         let (own, trim) = match (recipe.teacher.first(), all.first(), limit) {

@@ -57,6 +57,14 @@ impl BuildError {
         BuildError::Plain(problem.into().into())
     }
 
+    /// A file that this program cannot read.
+    #[cfg(not(feature = "onnx"))]
+    pub(super) fn no_onnx(path: &std::path::Path) -> Self {
+        let problem =
+            "is an ONNX file, but this program was built without the feature `onnx`: build it with `--features onnx`";
+        BuildError::text(format!("{} {problem}", path.display()))
+    }
+
     /// The error, with the stage that it came from.
     pub(super) fn at(self, stage: Stage) -> Self {
         match self {

@@ -104,7 +104,7 @@ impl Build<'_> {
                 Ok(Teacher::from_weights(name, task, path, normalize.clone())?)
             }
             Reader::Text { .. } => {
-                let encoder = Encoder { folder: path, task, classes: data.train.classes() };
+                let encoder = Encoder { weights: path, task, classes: data.train.classes() };
                 Ok(Teacher { graph: encoder.classifier()?, reader: reader.clone() })
             }
         }
@@ -255,8 +255,8 @@ enum Begins {
 /// The network of a teacher that is to be trained, before that.
 fn beginner(recipe: &recipe::Teacher, task: &Task, data: &Data, seed: u64) -> Result<(Graph, Begins), BuildError> {
     match (&recipe.weights, &recipe.network) {
-        (Some(folder), _) => {
-            let encoder = Encoder { folder, task, classes: data.train.classes() };
+        (Some(weights), _) => {
+            let encoder = Encoder { weights, task, classes: data.train.classes() };
             Ok((encoder.beginner(seed)?, Begins::Given))
         }
         (None, Some(name)) => Ok((families::build(name, task, seed)?, Begins::Drawn)),
@@ -305,7 +305,5 @@ fn onnx(path: &Path, normalize: Normalize) -> Result<Teacher, BuildError> {
 
 #[cfg(not(feature = "onnx"))]
 fn onnx(path: &Path, _: Normalize) -> Result<Teacher, BuildError> {
-    let problem =
-        "is an ONNX file, but this program was built without the feature `onnx`: build it with `--features onnx`";
-    Err(BuildError::text(format!("{} {problem}", path.display())))
+    Err(BuildError::no_onnx(path))
 }

@@ -105,7 +105,7 @@ impl Checker<'_> {
         let problem = match (&teacher.weights, &teacher.network, &teacher.train) {
             (None, _, None) => "needs `weights = \"FILE\"`, or `network` and `train` to be trained here",
             (None, None, Some(_)) => "is to be trained, but has no `network`",
-            (Some(_), Some(_), _) if self.kind == Kind::Texts => "is a folder, which brings its own network",
+            (Some(_), Some(_), _) if self.kind == Kind::Texts => "brings its own network with its weights",
             (Some(path), Some(_), _) if is_onnx(path) => "is an ONNX file, which brings its own network",
             (Some(_), _, Some(_)) if self.kind == Kind::Images => "has both `weights` and `train`: keep one",
             (Some(path), ..) => return self.weights(path, &["teacher", number, "weights"]),
@@ -116,9 +116,10 @@ impl Checker<'_> {
 
     fn weights(&self, path: &Path, key: &[&str]) -> Result<(), RecipeError> {
         match (self.kind, path.is_dir()) {
-            (Kind::Texts, false) => self.wrong(
+            (Kind::Texts, false) if !is_onnx(path) => self.wrong(
                 key,
-                "is a file; a teacher of texts is a folder with `config.json`, `model.safetensors` and a tokenizer",
+                "is a file; a teacher of texts is a folder with `config.json`, `model.safetensors` and a tokenizer, or an ONNX \
+                 file beside a tokenizer",
             ),
             (Kind::Images, true) => self.wrong(key, "is a folder; a teacher of images is a file"),
             _ => Ok(()),

@@ -7,6 +7,7 @@ pub mod safetensors;
 pub mod torch;
 
 use crate::data::{DataError, Normalize, Reader, hex};
+use crate::families::distilbert::DistilBert;
 use crate::families::{self, FamilyError, Input, Task};
 use crate::graph::Graph;
 use sha2::{Digest, Sha256};
@@ -19,6 +20,17 @@ pub struct Teacher {
     pub graph: Graph,
     /// How examples become its input.
     pub reader: Reader,
+}
+
+/// An encoder of texts as someone else has trained it.
+#[derive(Clone, Debug)]
+pub struct Pretrained {
+    /// Takes ids `[batch, tokens]`.
+    pub graph: Graph,
+    /// What it was built from.
+    pub net: DistilBert,
+    /// The names of the classes, in order; empty where there are none.
+    pub labels: Vec<String>,
 }
 
 /// Why a teacher cannot be used.

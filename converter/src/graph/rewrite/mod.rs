@@ -10,9 +10,13 @@ mod fold_batchnorm;
 mod fold_constants;
 mod fold_pad;
 mod fold_scale;
+mod join_attention;
 mod join_hard_swish;
+mod join_pick;
+mod join_positions;
 mod matmul_to_linear;
 mod merge_reshape;
+mod merge_scale;
 mod normalize_to_norm;
 mod patch;
 mod pool_to_global;
@@ -30,6 +34,17 @@ use super::{Graph, Node};
 
 /// What should stand in the place of a node; `None` where the rule does not apply.
 pub type Rule = fn(&Graph, &Node) -> Option<Edit>;
+
+/// Rules that find the operators of encoders in what exporters write them out in; they come before [`LAYOUT`], which moves the
+/// transposes and reshapes that attention is known by.
+pub const ENCODERS: &[Rule] = &[
+    fold_constants::rule,
+    remove_identity::rule,
+    merge_scale::rule,
+    join_positions::rule,
+    join_attention::rule,
+    join_pick::rule,
+];
 
 /// Rules that bring an imported graph into channels-last order and drop detours.
 pub const LAYOUT: &[Rule] = &[

@@ -56,13 +56,14 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn load(folder: &Path) -> Result<Self, HfError> {
+    /// The file as it is, nothing of it understood yet; `None` if there is none.
+    pub(super) fn read(folder: &Path) -> Result<Option<Self>, HfError> {
         let file = folder.join("config.json");
         if !file.is_file() {
-            return Err(HfError::Missing { folder: folder.to_owned(), file: "config.json" });
+            return Ok(None);
         }
         let json = json(&file)?;
-        let mut config = Config {
+        Ok(Some(Config {
             file,
             folder: folder.to_owned(),
             json,
@@ -70,7 +71,12 @@ impl Config {
             positions: 0,
             first_position: 0,
             types: None,
-        };
+        }))
+    }
+
+    pub(super) fn load(folder: &Path) -> Result<Self, HfError> {
+        let missing = || HfError::Missing { folder: folder.to_owned(), file: "config.json" };
+        let mut config = Config::read(folder)?.ok_or_else(missing)?;
         config.architecture = match config.text("model_type") {
             // The first BERTs did not say.
             Some("bert") | None => Architecture::Bert,
@@ -211,7 +217,12 @@ impl Config {
         Ok(Head::Embed { pick, normalize })
     }
 
-    /// The names of the classes.
+    /// Whether the classes have names.
+    pub(super) fn names_classes(&self) -> bool {
+        self.json.get("id2label").is_some_and(Value::is_object)
+    }
+
+    /// The names of the classes, or `LABEL_0` and so on where they have none.
     pub(super) fn labels(&self) -> Result<Vec<String>, HfError> {
         let Some(names) = self.json.get("id2label").and_then(Value::as_object) else {
             let count = self.number_or("num_labels", 2)?;

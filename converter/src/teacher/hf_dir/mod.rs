@@ -1,19 +1,20 @@
 //! Encoders in Hugging Face directories: `config.json`, and `model.safetensors` or `pytorch_model.bin`, of BERT and its kin.
 //!
 //! BERT, MiniLM and TinyBERT, DistilBERT, ELECTRA and RoBERTa differ in the names of their tensors, where positions begin, what is
-//! in front of the classifier, and whether the tables are narrower than the layers. All become one [`DistilBert`].
+//! in front of the classifier, and whether the tables are narrower than the layers. All become one [`DistilBert`](crate::families::distilbert::DistilBert).
 
 mod config;
 mod error;
 mod names;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod weights;
 
 pub use error::HfError;
 
-use crate::families::distilbert::{DistilBert, Head};
+use crate::families::distilbert::Head;
 use crate::graph::{Graph, Source, Tensor, ValueId};
+use crate::teacher::Pretrained;
 use crate::teacher::safetensors::{WeightsError, WeightsProblem};
 use config::Config;
 use names::Names;
@@ -31,23 +32,12 @@ pub struct Import {
     pub tokens: Option<usize>,
 }
 
-/// An imported encoder.
-#[derive(Clone, Debug)]
-pub struct HfModel {
-    /// Takes ids `[batch, tokens]`.
-    pub graph: Graph,
-    /// What was built.
-    pub net: DistilBert,
-    /// The names of the classes, in order; empty where there are none.
-    pub labels: Vec<String>,
-}
-
 /// Reads an encoder from a directory.
 ///
 /// # Errors
 /// If a file is missing or damaged, the architecture is not one of those above, or the tensors are not exactly what
 /// `config.json` says.
-pub fn import(folder: &Path, wanted: &Import) -> Result<HfModel, HfError> {
+pub fn import(folder: &Path, wanted: &Import) -> Result<Pretrained, HfError> {
     let config = Config::load(folder)?;
     let net = config.network(wanted)?;
     let name = folder.file_name().map_or_else(|| "encoder".to_owned(), |name| name.to_string_lossy().into_owned());
@@ -64,7 +54,18 @@ pub fn import(folder: &Path, wanted: &Import) -> Result<HfModel, HfError> {
         Head::Classify { .. } | Head::Tokens { .. } => config.labels()?,
         Head::Embed { .. } | Head::Hidden => Vec::new(),
     };
-    Ok(HfModel { graph, net, labels })
+    Ok(Pretrained { graph, net, labels })
+}
+
+/// The names of classes that a folder's `config.json` has; none where it has none, or there is no such file.
+///
+/// # Errors
+/// If the file cannot be read, or leaves out a class.
+pub fn labels(folder: &Path) -> Result<Vec<String>, HfError> {
+    match Config::read(folder)?.filter(Config::names_classes) {
+        Some(config) => config.labels(),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// A graph being filled from a file.

@@ -14,18 +14,18 @@ use std::fs;
 /// Tensors by name: shape and bytes.
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
-struct Case {
-    texts: Vec<Vec<f32>>,
+pub(in crate::teacher) struct Case {
+    pub(in crate::teacher) texts: Vec<Vec<f32>>,
     config: Value,
     tensors: Tensors,
-    outputs: Vec<Vec<f32>>,
+    pub(in crate::teacher) outputs: Vec<Vec<f32>>,
 }
 
 fn floats_of(value: &Value) -> Vec<f32> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
 }
 
-fn case(name: &str) -> Case {
+pub(in crate::teacher) fn case(name: &str) -> Case {
     let json: Value = serde_json::from_str(include_str!("encoders.json")).unwrap();
     let model = &json["models"][name];
     let names = model["tensors"].as_object().unwrap();
@@ -57,7 +57,7 @@ fn write(folder: &Path, config: &Value, tensors: &Tensors) {
     fs::write(folder.join("model.safetensors"), serialize(views, None).unwrap()).unwrap();
 }
 
-fn load(case: &Case) -> Result<HfModel, HfError> {
+pub(in crate::teacher) fn load(case: &Case) -> Result<Pretrained, HfError> {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &case.config, &case.tensors);
     import(folder.path(), &Import::default())

@@ -2,6 +2,7 @@
 
 use super::error::Problem;
 use tract_onnx::pb;
+use tract_onnx::pb::tensor_proto::DataType;
 
 /// A node and the operator set that gives it its meaning.
 #[derive(Clone, Copy)]
@@ -54,6 +55,12 @@ impl<'a> Call<'a> {
                 std::str::from_utf8(&a.s).map_err(|_| Problem::invalid(format!("attribute `{name}` is not text")))
             }
         }
+    }
+
+    /// Whether a Cast is to a type of floats.
+    pub(super) fn casts_to_float(&self) -> bool {
+        let to = DataType::try_from(self.int("to", 0) as i32);
+        matches!(to, Ok(DataType::Float | DataType::Float16 | DataType::Double))
     }
 
     /// `N` sizes of an attribute, or as many times `default`.

@@ -1,6 +1,7 @@
 //! Why an ONNX file cannot be read, or a graph not be written as one.
 
 use crate::artifact::ArtifactError;
+use crate::families::distilbert::RecognizeError;
 use crate::graph::ShapeError;
 use std::fmt;
 use std::path::PathBuf;
@@ -51,6 +52,27 @@ pub enum ImportError {
         node: Box<NodeInfo>,
         /// What is wrong.
         problem: String,
+    },
+    /// All nodes are known, but together they are no encoder that is.
+    #[error(
+        "{} is no encoder of the kind of BERT, DistilBERT, MiniLM or ELECTRA: {source}; export it from such a network, or import the \
+         folder it was made from", path.display()
+    )]
+    Encoder {
+        /// The file.
+        path: PathBuf,
+        /// The first part that differs.
+        source: RecognizeError,
+    },
+    /// Longer texts than the file has positions for.
+    #[error("{} takes no texts of {tokens} tokens, though it takes shorter ones: ask for fewer ({source})", path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        tokens: usize,
+        /// What failed.
+        source: Box<ImportError>,
     },
     /// A node that has no counterpart in the float graph.
     #[error("{}: {node} is not supported: {problem}; supported is {instead}", path.display())]

@@ -40,6 +40,12 @@ pub(super) fn is_standard(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }
 
+/// The type of an input or output, if it is a tensor's.
+pub(super) fn tensor_type(info: &pb::ValueInfoProto) -> Option<&pb::type_proto::Tensor> {
+    let pb::type_proto::Value::TensorType(tensor) = info.r#type.as_ref()?.value.as_ref()?;
+    Some(tensor)
+}
+
 /// A tensor that stands alone in a file (`.pb`, as in ONNX test data), with its name.
 ///
 /// # Errors

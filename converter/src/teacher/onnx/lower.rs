@@ -6,7 +6,7 @@
 use super::call::Call;
 use super::constants;
 use super::error::{ImportError, NodeInfo, Problem};
-use super::file::{ModelFile, floats, is_standard};
+use super::file::{ModelFile, floats, is_standard, tensor_type};
 use super::ops;
 use crate::graph::{Dim, Graph, Op, Source, Tensor, ValueId};
 use std::collections::{HashMap, HashSet};
@@ -38,11 +38,29 @@ enum Known {
 pub(super) fn lower(file: &ModelFile, axes: Axes) -> Result<Graph, ImportError> {
     let mut lower = Lower::new(file)?;
     lower.inputs(axes)?;
-    for node in &file.graph.node {
-        let call = Call { node, opset: file.opset };
-        lower.node(call).map_err(|problem| lower.at(call, problem))?;
-    }
+    lower.nodes()?;
     lower.outputs(axes)?;
+    Ok(lower.graph)
+}
+
+/// The float graph of an encoder, of which all inputs but that of the ids, `[1, tokens]`, have these values.
+pub(super) fn lower_texts(
+    file: &ModelFile,
+    stored: &HashMap<String, Arc<tract::Tensor>>,
+    tokens: usize,
+) -> Result<Graph, ImportError> {
+    let mut lower = Lower::new(file)?;
+    for info in &file.graph.input {
+        if let Some(tensor) = stored.get(&info.name) {
+            lower.known.insert(&info.name, Known::Constant(Arc::clone(tensor)));
+        } else if !lower.known.contains_key(info.name.as_str()) {
+            let id = lower.graph.input(&info.name, [1, tokens]);
+            lower.ids = Some(id);
+            lower.known.insert(&info.name, Known::Computed { id, is_float: false });
+        }
+    }
+    lower.nodes()?;
+    lower.outputs(Axes::AsInFile)?;
     Ok(lower.graph)
 }
 
@@ -57,6 +75,8 @@ pub(super) struct Lower<'a> {
     params: HashMap<&'a str, ValueId>,
     /// The channels-last form made of a value.
     images: HashMap<ValueId, ValueId>,
+    /// The ids of tokens, if the graph reads texts.
+    ids: Option<ValueId>,
 }
 
 impl<'a> Lower<'a> {
@@ -72,6 +92,7 @@ impl<'a> Lower<'a> {
             read: read.map(String::as_str).collect(),
             params: HashMap::new(),
             images: HashMap::new(),
+            ids: None,
         };
         for proto in &onnx.initializer {
             lower.known.insert(&proto.name, Known::Constant(Arc::new(file.tensor(proto)?)));
@@ -143,6 +164,14 @@ impl<'a> Lower<'a> {
         Ok(())
     }
 
+    fn nodes(&mut self) -> Result<(), ImportError> {
+        for node in &self.file.graph.node {
+            let call = Call { node, opset: self.file.opset };
+            self.node(call).map_err(|problem| self.at(call, problem))?;
+        }
+        Ok(())
+    }
+
     fn node(&mut self, call: Call<'a>) -> Result<(), Problem> {
         let op = call.node.op_type.as_str();
         if let Some(unknown) = call.inputs().find(|name| !self.known.contains_key(name)) {
@@ -161,25 +190,31 @@ impl<'a> Lower<'a> {
             }
             return Ok(());
         }
-        if let "Shape" | "Size" = op {
-            let result = ops::shape::extent(self, call)?;
-            self.known.insert(call.output(), Known::Constant(Arc::new(result)));
+        if let Some(answer) = ops::answer(&call) {
+            let answer = answer(self, call)?;
+            self.known.insert(call.output(), Known::Constant(Arc::new(answer)));
             return Ok(());
         }
-        let lowering = ops::find(&call)
-            .ok_or_else(|| Problem::unsupported("no such operator in the float graph", ops::names()))?;
-        if let Some(extra) = call.node.output[1..].iter().find(|name| self.read.contains(name.as_str())) {
+        if let Some(extra) = call.node.output.iter().skip(1).find(|name| self.read.contains(name.as_str())) {
             return Err(Problem::unsupported(
                 format!("its further output `{extra}` is read"),
                 "the first output alone",
             ));
         }
-        let integer = call.inputs().find(|name| matches!(self.known[name], Known::Computed { is_float: false, .. }));
-        if let Some(name) = integer.filter(|_| !matches!(op, "Cast" | "Identity")) {
-            return Err(Problem::unsupported(format!("`{name}` holds integers"), "Cast of it to float first"));
+        let integer = (0..call.node.input.len()).find(|&index| self.is_integer(call, index));
+        if let Some(index) = integer.filter(|index| !matches!((op, index), ("Cast" | "Identity", _) | ("Gather", 1))) {
+            let name = call.input(index).unwrap_or_default();
+            let supported = "Cast of it to float first, or rows of a table for token ids; what else is made of ids, such as RoBERTa's \
+                             positions, is read from the folder that the file was exported from";
+            return Err(Problem::unsupported(format!("`{name}` holds integers"), supported));
         }
+        let lowering = ops::find(&call)?;
         let id = lowering(self, call)?;
-        let is_float = integer.is_none() || op == "Cast";
+        let is_float = match op {
+            "Cast" => call.casts_to_float(),
+            "Gather" => true,
+            _ => integer.is_none(),
+        };
         self.known.insert(call.output(), Known::Computed { id, is_float });
         Ok(())
     }
@@ -209,6 +244,17 @@ impl<'a> Lower<'a> {
 
     // What the lowering of an operator asks for.
 
+    /// The ids of tokens, if the graph reads texts.
+    pub(super) fn ids(&self) -> Option<ValueId> {
+        self.ids
+    }
+
+    /// Whether an input is computed from the model's and holds integers, such as ids.
+    pub(super) fn is_integer(&self, call: Call<'a>, index: usize) -> bool {
+        let known = call.input(index).and_then(|name| self.known.get(name));
+        matches!(known, Some(Known::Computed { is_float: false, .. }))
+    }
+
     /// The shape of a value of the graph.
     pub(super) fn shape(&self, id: ValueId) -> &[usize] {
         self.graph.shape(id)
@@ -230,7 +276,7 @@ impl<'a> Lower<'a> {
     }
 
     /// An input that must be constant, in the type of the file; `None` where it is left out.
-    fn constant(&self, call: Call<'a>, index: usize) -> Result<Option<Arc<tract::Tensor>>, Problem> {
+    pub(super) fn constant(&self, call: Call<'a>, index: usize) -> Result<Option<Arc<tract::Tensor>>, Problem> {
         let Some(name) = call.input(index) else { return Ok(None) };
         self.constant_named(name).map(Some).ok_or_else(|| computed(name))
     }
@@ -379,9 +425,7 @@ fn is_transpose(node: &pb::NodeProto, perm: &[i64]) -> bool {
 /// Shape of an input, an open batch taken as 1, and whether it holds floats.
 fn input_type(info: &pb::ValueInfoProto) -> Result<(Vec<usize>, bool), String> {
     use pb::tensor_shape_proto::dimension::Value;
-    let Some(pb::type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
-        return Err("has no tensor type".to_owned());
-    };
+    let tensor = tensor_type(info).ok_or("has no tensor type")?;
     let is_float = match DataType::try_from(tensor.elem_type) {
         Ok(DataType::Float | DataType::Float16 | DataType::Double) => true,
         // Whole numbers up to 16 bits are exact as floats.

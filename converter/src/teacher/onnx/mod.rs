@@ -5,15 +5,18 @@
 
 mod call;
 mod constants;
+mod encoder;
 mod error;
 mod export;
 mod file;
+mod fuse;
 mod lower;
 mod ops;
 mod proto;
 #[cfg(test)]
 mod tests;
 
+pub use encoder::import_encoder;
 pub use error::{ExportError, ImportError, NodeInfo};
 pub use export::export;
 pub use file::read_tensor;
@@ -35,7 +38,9 @@ pub const OPSETS: RangeInclusive<i64> = 7..=25;
 /// # Errors
 /// If the file is missing or damaged, holds numbers that are not finite, or has a node without counterpart.
 pub fn import(path: &Path) -> Result<Graph, ImportError> {
-    let graph = lower::lower(&ModelFile::read(path)?, Axes::ChannelsLast)?;
+    let mut file = ModelFile::read(path)?;
+    file.graph.node = fuse::fuse(&file, &file.graph.node, None);
+    let graph = lower::lower(&file, Axes::ChannelsLast)?;
     Ok(rewrite::canonicalize(graph))
 }
 

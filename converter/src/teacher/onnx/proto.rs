@@ -21,6 +21,10 @@ pub(super) fn ints(name: &str, values: &[usize]) -> pb::AttributeProto {
     pb::AttributeProto { ints, ..attribute(name, AttributeType::Ints) }
 }
 
+pub(super) fn text(name: &str, value: &str) -> pb::AttributeProto {
+    pb::AttributeProto { s: value.into(), ..attribute(name, AttributeType::String) }
+}
+
 /// A tensor of floats.
 pub(super) fn floats(name: &str, shape: &[usize], values: &[f32]) -> pb::TensorProto {
     tensor(name, DataType::Float, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())

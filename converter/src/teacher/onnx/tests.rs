@@ -36,8 +36,7 @@ impl Case {
     }
 
     fn text(self, name: &str, value: &str) -> Self {
-        let kind = pb::attribute_proto::AttributeType::String as i32;
-        self.with(pb::AttributeProto { name: name.into(), r#type: kind, s: value.into(), ..Default::default() })
+        self.with(proto::text(name, value))
     }
 
     /// A further input of random floats.
@@ -160,6 +159,9 @@ fn every_form_of_every_operator_agrees_with_tract() {
         Case::new("Softmax", 7, &[2, 3, 4, 1]),
         Case::new("Softmax", 13, &[2, 3, 4, 1]).with(proto::int("axis", 1)),
         Case::new("Transpose", 7, &[2, 3, 4]),
+        Case::new("LayerNormalization", 17, &[2, 3, 4]).stores(&[4]).stores(&[4]).with(proto::float("epsilon", 0.1)),
+        Case::new("Gelu", 20, &[2, 3]),
+        Case::new("Gelu", 20, &[2, 3]).text("approximate", "tanh"),
         Case::new("Identity", 7, &[2, 3]),
         Case::new("Dropout", 7, &[2, 3]),
         Case::new("BatchNormalization", 7, &[2, 3, 4, 5]).stores(&[3]).stores(&[3]).stores(&[3]).stores(&[3]),

@@ -145,6 +145,9 @@ pub(super) fn global_average_pool<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> 
 
 /// The axes are an attribute before opset 18 and an input from then on.
 pub(super) fn reduce_mean<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
+    if let Some(mean) = super::texts::token_mean(lower, call)? {
+        return Ok(mean);
+    }
     let x = lower.operand(call, 0)?;
     let shape = lower.shape(x).to_vec();
     let given = lower.ints_or_attribute(call, 1, "axes")?.filter(|indices| !indices.is_empty());

@@ -120,10 +120,11 @@ pub(super) fn dropout<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
     lower.operand(call, 0)
 }
 
-/// Between float types nothing changes: the float graph has one.
+/// Between float types nothing changes, as the float graph has one; nor do small integers in a larger type.
 pub(super) fn cast<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
     match DataType::try_from(call.int("to", 0) as i32) {
-        Ok(DataType::Float | DataType::Float16 | DataType::Double) => lower.operand(call, 0),
+        _ if call.casts_to_float() => lower.operand(call, 0),
+        Ok(DataType::Int32 | DataType::Int64) if lower.is_integer(call, 0) => lower.operand(call, 0),
         other => {
             let name = other.map_or("an unknown type", |t| t.as_str_name());
             Err(Problem::unsupported(format!("it casts to {name}"), "a cast to FLOAT, FLOAT16 or DOUBLE"))

@@ -7,7 +7,7 @@ use tract_onnx::prelude as tract;
 type Lowered = Result<ValueId, Problem>;
 
 /// The answer of Shape or Size, which is known at import.
-pub(in super::super) fn extent<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Result<tract::Tensor, Problem> {
+pub(super) fn extent<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Result<tract::Tensor, Problem> {
     let x = lower.operand(call, 0)?;
     let sizes: Vec<i64> = lower.shape(x).iter().map(|&n| n as i64).collect();
     if call.node.op_type == "Size" {
