@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn a_shorter_sequence_is_as_in_a_model_that_takes_no_longer_one() {
         let mut seen = Vec::new();
-        for layout in [Layout::PLAIN, Layout::N16K4] {
+        for layout in [Layout::PLAIN, Layout::N16K4, Layout::N8K8] {
             let file = transformer(layout, MAX_LENGTH);
             let model = Model::parse(&file).unwrap();
             assert_eq!(model.max_length(), MAX_LENGTH);

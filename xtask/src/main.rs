@@ -3,6 +3,7 @@
 mod bench;
 mod emu;
 mod firmware;
+mod host;
 mod licenses;
 mod process;
 mod release;

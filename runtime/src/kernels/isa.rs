@@ -1,6 +1,7 @@
 //! The list of kernel tables and what a planner must know of each, as plain data on every host.
 
 use super::band::Band;
+use super::eights::{Blocks, Eights};
 use super::head::Head;
 use super::{Kernels, Layout};
 use crate::ops::{Attention, Conv2d, Depthwise, Linear, OpSet};
@@ -23,6 +24,15 @@ macro_rules! for_each_isa {
             /// Cortex-M without the DSP extension: M0, M0+, M3.
             Thumb "thumb" super::cortex_m::THUMB_LAYOUT, super::cortex_m::THUMB_SCRATCH,
                 [all(target_arch = "arm", target_os = "none", feature = "isa-thumb")] super::cortex_m::thumb;
+            /// NEON: every 64-bit Arm CPU.
+            Neon "neon" Layout::N8K8, Scratch::EIGHTS, [target_arch = "aarch64"] super::aarch64::neon;
+            /// Dot products of bytes: most phones since 2018.
+            Dotprod "dotprod" Layout::N8K8, Scratch::EIGHTS, [target_arch = "aarch64"] super::aarch64::dotprod;
+            /// Products of matrices of bytes: phones since 2021.
+            I8mm "i8mm" Layout::N8K8, Scratch::EIGHTS, [target_arch = "aarch64"] super::aarch64::i8mm;
+            /// WebAssembly with vectors of 128 bits: every browser since 2023.
+            Simd128 "simd128" Layout::N8K8, Scratch::ONLY_BANDS,
+                [all(target_arch = "wasm32", target_feature = "simd128")] super::wasm32::simd128;
             /// Cortex-M with the DSP extension: M4, M7, M33, M55.
             Dsp "dsp" super::cortex_m::DSP_LAYOUT, super::cortex_m::DSP_SCRATCH,
                 [all(target_arch = "arm", target_os = "none", feature = "isa-dsp")] super::cortex_m::dsp;
@@ -53,6 +63,16 @@ impl Scratch {
         depthwise: |op| Band::of_depthwise(op).bytes(1),
         linear: |op| Band::of_conv2d(&op.as_conv2d()).bytes(1),
         attention: |op| Head::of(op, 1).bytes(op),
+    };
+
+    /// A band of one byte for each value; attention as scalar's.
+    const ONLY_BANDS: Scratch = Scratch { attention: super::scalar::SCRATCH.attention, ..Scratch::BYTE_BANDS };
+
+    /// Bands of bytes, and blocks of eight rows.
+    const EIGHTS: Scratch = Scratch {
+        linear: |op| Blocks::of(op).bytes().max((Scratch::BYTE_BANDS.linear)(op)),
+        attention: |op| Eights::of(op).bytes(),
+        ..Scratch::BYTE_BANDS
     };
 
     /// As bands of bytes, and whole tiles of rows for fully connected layers.

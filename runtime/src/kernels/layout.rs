@@ -41,6 +41,9 @@ impl Layout {
     /// Panels of sixteen channels, four neighbouring products each, inputs made unsigned: x86-64.
     pub const N16K4: Layout = Layout { n: 16, k: 4, order: Order::KMinor, input_offset: 128 };
 
+    /// Panels of eight channels, eight neighbouring products each: 64-bit Arm and WebAssembly.
+    pub const N8K8: Layout = Layout { n: 8, k: 8, order: Order::KMinor, input_offset: 0 };
+
     /// A layout from the numbers in a file; `None` if no layout has them.
     pub const fn new(n: u8, k: u8, order: u8, input_offset: u8) -> Option<Layout> {
         let order = match order {

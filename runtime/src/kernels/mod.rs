@@ -20,15 +20,25 @@
 // The only folder with unsafe code; each block states why it is sound.
 #![allow(unsafe_code)]
 
+mod aarch64;
 mod band;
 pub(crate) mod cast;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod cortex_m;
+mod eights;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128")))]
+mod fill;
 mod head;
 mod isa;
 mod layout;
 pub mod scalar;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128")))]
+mod sweep;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "wasm32")]
+mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 

@@ -1,5 +1,6 @@
 //! Records what the emulated boards count, `benches/record/BOARD/DATE.csv`, and refuses code that needs more.
 
+mod count;
 mod peers;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub(crate) enum Task {
         #[arg(long)]
         board: Option<String>,
     },
+    /// Count the instructions of networks on 64-bit Arm, and write them.
+    Count(count::Args),
 }
 
 /// What a count may grow by, in parts of it: compilers of one version agree to the instruction, an unrelated change may move a few.
@@ -40,6 +43,7 @@ pub(crate) fn run(task: &Task) -> Result {
     let only = match task {
         Task::Record { board } | Task::Check { board } => board,
         Task::Peers(args) => return peers::run(args),
+        Task::Count(args) => return count::run(args),
     };
     for board in emulated().filter(|board| only.as_ref().is_none_or(|only| *only == board.target.name)) {
         match task {
@@ -125,8 +129,8 @@ fn measure(board: Board) -> Result<String> {
     csv(board, &String::from_utf8_lossy(&done.stderr))
 }
 
-/// The compiler of firmware, without its date.
-fn compiler() -> Result<String> {
+/// The compiler of firmware and other hosts' programs, without its date.
+pub(crate) fn compiler() -> Result<String> {
     let mut version = Command::new("rustup");
     version.args(["run", NAME, "rustc", "--version"]).env_remove("RUSTUP_TOOLCHAIN");
     let text = output(&mut version)?;
@@ -135,10 +139,8 @@ fn compiler() -> Result<String> {
 
 /// The program's lines are count, count by work in hundredths, scratch bytes, and the kernel's name.
 fn csv(board: Board, text: &str) -> Result<String> {
-    let git = |args: &[&str]| output(Command::new("git").current_dir(root()).args(args)).unwrap_or_default();
-    let dirty = if git(&["status", "--porcelain", "--untracked-files=no"]).is_empty() { "" } else { "+" };
     let mut csv = format!("# board: {}\n", board.target.about);
-    let _ = writeln!(csv, "# commit: {}{dirty}", git(&["rev-parse", "--short", "HEAD"]).trim());
+    let _ = writeln!(csv, "# commit: {}", commit());
     let _ = writeln!(csv, "# compiler: {}", compiler()?);
     let _ = writeln!(csv, "# flags: --release -Ctarget-cpu={}", board.device.cpu);
     let _ = writeln!(csv, "kernel,instructions,per_mac_or_element,scratch_bytes");
@@ -150,8 +152,15 @@ fn csv(board: Board, text: &str) -> Result<String> {
     Ok(csv)
 }
 
+/// The commit, with a `+` if files were changed since.
+pub(crate) fn commit() -> String {
+    let git = |args: &[&str]| output(Command::new("git").current_dir(root()).args(args)).unwrap_or_default();
+    let dirty = if git(&["status", "--porcelain", "--untracked-files=no"]).is_empty() { "" } else { "+" };
+    format!("{}{dirty}", git(&["rev-parse", "--short", "HEAD"]).trim())
+}
+
 /// The date, as `2026-01-31`.
-fn today() -> Result<String> {
+pub(crate) fn today() -> Result<String> {
     let days = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs() / 86_400;
     Ok(date(days as i64))
 }

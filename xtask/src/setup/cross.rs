@@ -1,7 +1,7 @@
-//! The toolchain `cross`: a compiler with the core library for every board.
+//! The toolchain `cross`: a compiler with libraries for every board, and for hosts whose kernels are tested here.
 //!
-//! On Debian it is put together from packages: Debian's compiler, and the core library for each board's platform, built once
-//! from Debian's library sources. Elsewhere it is the active toolchain after `rustup target add`.
+//! On Debian it is put together from packages: Debian's compiler, and the libraries of each platform, built once from Debian's
+//! library sources. Elsewhere it is the active toolchain after `rustup target add`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,27 +24,67 @@ const RUSTC: &str = "/usr/bin/rustc";
 const CARGO: &str = "/usr/bin/cargo";
 const RUSTLIB: &str = "/usr/lib/rustlib";
 
+/// The libraries that a platform's programs need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Library {
+    /// core, alloc and compiler-builtins.
+    Core,
+    /// The standard library too, and the one of tests.
+    Std,
+}
+
+impl Library {
+    /// Cargo's arguments to build it.
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Library::Core => &["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem"],
+            Library::Std => &["-Zbuild-std=std,panic_unwind,test"],
+        }
+    }
+
+    /// Whether it is in this folder.
+    fn is_in(self, folder: &Path) -> bool {
+        let first = if self == Library::Core { "libcore-" } else { "libtest-" };
+        let named = |name: &str| name.starts_with(first) && name.ends_with(".rlib");
+        fs::read_dir(folder)
+            .is_ok_and(|mut files| files.any(|f| f.is_ok_and(|f| f.file_name().to_str().is_some_and(named))))
+    }
+}
+
+/// The toolchain with the libraries of some platforms.
 #[derive(Debug)]
 pub(crate) struct Cross {
     name: String,
     home: Option<PathBuf>,
-    triples: Vec<&'static str>,
+    platforms: Vec<(&'static str, Library)>,
 }
 
 impl Cross {
-    pub(crate) fn new(name: &str, home: Option<PathBuf>) -> Self {
+    /// For every board.
+    pub(crate) fn boards(name: &str, home: Option<PathBuf>) -> Self {
         let triples: BTreeSet<_> = Target::boards().map(|(target, _)| target.triple.as_str()).collect();
-        Cross { name: name.into(), home, triples: triples.into_iter().collect() }
+        let platforms = triples.into_iter().map(|triple| (triple, Library::Core)).collect();
+        Cross { name: name.into(), home, platforms }
     }
 
-    /// Whether the toolchain is there with clippy and the libraries of all boards.
+    /// For 64-bit Arm Linux, whose tests an emulator runs, and for WebAssembly, whose modules need no standard library.
+    pub(crate) fn hosts(name: &str, home: Option<PathBuf>) -> Self {
+        let platforms = vec![(super::AARCH64, Library::Std), (super::WASM32, Library::Core)];
+        Cross { name: name.into(), home, platforms }
+    }
+
+    /// Whether the toolchain is there with clippy and all these libraries.
     pub(crate) fn is_ready(&self) -> bool {
         let clippy = succeeds(&mut rustup(&["run", &self.name, "cargo", "clippy", "--version"]));
         clippy
-            && self.triples.iter().all(|triple| {
+            && self.platforms.iter().all(|(triple, library)| {
                 let mut command = rustup(&["run", &self.name, "rustc", "--print", "target-libdir", "--target", triple]);
-                output(&mut command).is_ok_and(|folder| has_core(Path::new(folder.trim())))
+                output(&mut command).is_ok_and(|folder| library.is_in(Path::new(folder.trim())))
             })
+    }
+
+    fn triples(&self) -> impl Iterator<Item = &'static str> {
+        self.platforms.iter().map(|(triple, _)| *triple)
     }
 
     pub(crate) fn install(&self) -> Result {
@@ -62,8 +102,8 @@ impl Cross {
 
     /// The active toolchain, with more libraries, under another name.
     fn through_rustup(&self) -> Result {
-        println!("setup: rustup target add {}", self.triples.join(" "));
-        output(rustup(&["target", "add", "--toolchain", "stable"]).args(&self.triples))?;
+        println!("setup: rustup target add {}", self.triples().collect::<Vec<_>>().join(" "));
+        output(rustup(&["target", "add", "--toolchain", "stable"]).args(self.triples()))?;
         let sysroot = output(&mut rustup(&["run", "stable", "rustc", "--print", "sysroot"]))?;
         self.link(Path::new(sysroot.trim()))
     }
@@ -89,16 +129,22 @@ impl Cross {
         }
         let sysroot = self.home().join(format!("{release}-{RECIPE}"));
         compose(&sysroot, &host, &linker)?;
-        build_core(&sysroot, &self.triples)?;
+        for library in [Library::Core, Library::Std] {
+            let platforms = self.platforms.iter().filter(|(_, needed)| *needed == library);
+            build(&sysroot, library, &platforms.map(|(triple, _)| *triple).collect::<Vec<_>>())?;
+        }
         self.link(&sysroot)
     }
 
     fn link(&self, sysroot: &Path) -> Result {
-        output(rustup(&["toolchain", "link", &self.name]).arg(sysroot))?;
-        // Cargo tells compilers apart by their version only, not by the core library that they come with.
-        let built = target_dir().join("firmware");
-        if built.exists() {
-            fs::remove_dir_all(built)?;
+        let linked = output(&mut rustup(&["run", &self.name, "rustc", "--print", "sysroot"]));
+        if !linked.is_ok_and(|linked| Path::new(linked.trim()) == sysroot) {
+            output(rustup(&["toolchain", "link", &self.name]).arg(sysroot))?;
+            // Cargo tells compilers apart by their version only, not by the core library that they come with.
+            let built = target_dir().join("firmware");
+            if built.exists() {
+                fs::remove_dir_all(built)?;
+            }
         }
         if self.is_ready() { Ok(()) } else { Err(format!("the toolchain `{}` lacks libraries", self.name).into()) }
     }
@@ -114,12 +160,6 @@ fn rustup(args: &[&str]) -> Command {
     let mut command = Command::new("rustup");
     command.args(args).env_remove("RUSTUP_TOOLCHAIN");
     command
-}
-
-fn has_core(folder: &Path) -> bool {
-    let named = |name: &str| name.starts_with("libcore-") && name.ends_with(".rlib");
-    fs::read_dir(folder)
-        .is_ok_and(|mut files| files.any(|f| f.is_ok_and(|f| f.file_name().to_str().is_some_and(named))))
 }
 
 /// rust-lld: rustup's own where there is one, else Debian's lld.
@@ -157,26 +197,33 @@ fn compose(sysroot: &Path, host: &str, linker: &Path) -> Result {
     link(linker, &rustlib.join(host).join("bin/rust-lld"))
 }
 
+/// Writes a script in one step: the toolchain may be in use.
 fn script(path: &Path, body: &str) -> Result {
-    fs::write(path, format!("#!/bin/sh\n{body}\n"))?;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+    let new = path.with_extension("new");
+    fs::write(&new, format!("#!/bin/sh\n{body}\n"))?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
+    Ok(fs::rename(new, path)?)
 }
 
+/// Makes a link, or replaces it in one step.
 fn link(to: &Path, at: &Path) -> Result {
-    if at.symlink_metadata().is_ok() {
-        fs::remove_file(at)?;
+    let new = at.with_extension("new");
+    if new.symlink_metadata().is_ok() {
+        fs::remove_file(&new)?;
     }
-    Ok(symlink(to, at)?)
+    symlink(to, &new)?;
+    Ok(fs::rename(new, at)?)
 }
 
-/// Builds core, alloc and compiler-builtins for those that lack them.
-fn build_core(sysroot: &Path, triples: &[&str]) -> Result {
+/// Builds a library for those platforms that lack it.
+fn build(sysroot: &Path, library: Library, triples: &[&str]) -> Result {
     let libraries = |triple: &str| sysroot.join("lib/rustlib").join(triple).join("lib");
-    let missing: Vec<_> = triples.iter().copied().filter(|t| !has_core(&libraries(t))).collect();
+    let missing: Vec<_> = triples.iter().copied().filter(|t| !library.is_in(&libraries(t))).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    println!("setup: building the core library for {}", missing.join(" "));
+    let name = if library == Library::Core { "core" } else { "standard" };
+    println!("setup: building the {name} library for {}", missing.join(" "));
     let work = tempfile::tempdir_in(sysroot)?;
     fs::create_dir(work.path().join("src"))?;
     fs::write(work.path().join("src/lib.rs"), "#![no_std]\n")?;
@@ -188,7 +235,8 @@ fn build_core(sysroot: &Path, triples: &[&str]) -> Result {
     }
     cargo
         .current_dir(work.path())
-        .args(["build", "--release", "-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem"])
+        .args(["build", "--release"])
+        .args(library.arguments())
         .args(missing.iter().flat_map(|triple| ["--target", triple]))
         .env("RUSTC", RUSTC)
         .env("CARGO_TARGET_DIR", work.path().join("target"))
@@ -207,6 +255,9 @@ fn build_core(sysroot: &Path, triples: &[&str]) -> Result {
             if text.ends_with(".rlib") && !text.starts_with("libseed") {
                 fs::copy(file.path(), folder.join(name))?;
             }
+        }
+        if whole.exists() {
+            fs::remove_dir_all(&whole)?;
         }
         fs::rename(folder, whole)?;
     }

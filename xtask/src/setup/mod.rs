@@ -8,6 +8,11 @@ use crate::Result;
 use crate::process::succeeds;
 use std::process::Command;
 
+/// A host whose programs run in an emulator here.
+pub(crate) const AARCH64: &str = "aarch64-unknown-linux-gnu";
+/// A host whose modules run in Node.
+pub(crate) const WASM32: &str = "wasm32-unknown-unknown";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only say what is missing; the exit code tells too.
@@ -22,9 +27,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result {
-    let cross = cross::Cross::new(&args.toolchain, args.home.clone());
+    let cross = cross::Cross::boards(&args.toolchain, args.home.clone());
+    let hosts = cross::Cross::hosts(&args.toolchain, args.home.clone());
     if args.check {
-        let missing = missing(&cross);
+        let missing = missing(&cross, &hosts);
         for (what, why) in &missing {
             println!("missing: {what} ({why})");
         }
@@ -32,7 +38,9 @@ pub(crate) fn run(args: &Args) -> Result {
     }
     cross.install()?;
     install_emulator()?;
-    // The tests that need it skip without it, aloud.
+    // The tests that need these skip without them, aloud.
+    hosts.install().unwrap_or_else(|error| eprintln!("setup: no libraries for other hosts: {error}"));
+    install_hosts().unwrap_or_else(|error| eprintln!("setup: nothing to run programs of other hosts: {error}"));
     venv::install().unwrap_or_else(|error| eprintln!("setup: no Python packages: {error}"));
     println!("setup: ready");
     Ok(())
@@ -41,7 +49,9 @@ pub(crate) fn run(args: &Args) -> Result {
 /// Sets up what the tests need, quickly where all is there.
 pub(crate) fn ensure() -> Result {
     let nothing = Args { check: false, home: None, toolchain: cross::NAME.into() };
-    if missing(&cross::Cross::new(cross::NAME, None)).is_empty() { Ok(()) } else { run(&nothing) }
+    let is_all_there =
+        missing(&cross::Cross::boards(cross::NAME, None), &cross::Cross::hosts(cross::NAME, None)).is_empty();
+    if is_all_there { Ok(()) } else { run(&nothing) }
 }
 
 /// The folder of the onnx package's node tests, if it is installed.
@@ -49,13 +59,45 @@ pub(crate) fn node_tests() -> Option<std::path::PathBuf> {
     venv::node_tests()
 }
 
-fn missing(cross: &cross::Cross) -> Vec<(&'static str, &'static str)> {
+/// Why tests for 64-bit Arm cannot be built or run here.
+pub(crate) fn lacks_aarch64() -> Option<&'static str> {
+    if !cross::Cross::hosts(cross::NAME, None).is_ready() {
+        Some("the toolchain `cross` lacks the libraries of other hosts")
+    } else if !starts(AARCH64_LINKER) {
+        Some("there is no aarch64-linux-gnu-gcc")
+    } else if !starts(AARCH64_EMULATOR) {
+        Some("there is no qemu-aarch64")
+    } else {
+        None
+    }
+}
+
+/// Why tests for WebAssembly cannot be built or run here.
+pub(crate) fn lacks_wasm32() -> Option<&'static str> {
+    if !cross::Cross::hosts(cross::NAME, None).is_ready() {
+        Some("the toolchain `cross` lacks the libraries of other hosts")
+    } else if !starts(NODE) {
+        Some("there is no node")
+    } else {
+        None
+    }
+}
+
+fn missing(cross: &cross::Cross, hosts: &cross::Cross) -> Vec<(&'static str, &'static str)> {
     let mut missing = Vec::new();
     if !cross.is_ready() {
         missing.push(("the toolchain `cross`", "builds firmware"));
     }
     if !has_emulator() {
         missing.push((EMULATOR, "runs firmware"));
+    }
+    if !hosts.is_ready() {
+        missing.push(("libraries of other hosts", "build kernels for 64-bit Arm and WebAssembly"));
+    }
+    for (program, package) in HOST_PROGRAMS {
+        if !starts(program) {
+            missing.push((package, "builds or runs kernels for other hosts"));
+        }
     }
     if venv::node_tests().is_none() {
         missing.push(("onnx in target/venv", "its node tests measure the importer"));
@@ -64,9 +106,37 @@ fn missing(cross: &cross::Cross) -> Vec<(&'static str, &'static str)> {
 }
 
 const EMULATOR: &str = "qemu-system-arm";
+/// Runs programs of 64-bit Arm Linux.
+pub(crate) const AARCH64_EMULATOR: &str = "qemu-aarch64";
+/// Links them.
+pub(crate) const AARCH64_LINKER: &str = "aarch64-linux-gnu-gcc";
+/// Runs WebAssembly.
+pub(crate) const NODE: &str = "node";
+
+/// What builds or runs programs of other hosts, with the packages that have it.
+const HOST_PROGRAMS: [(&str, &str); 3] =
+    [(AARCH64_EMULATOR, "qemu-user"), (AARCH64_LINKER, "gcc-aarch64-linux-gnu"), (NODE, "nodejs")];
+
+fn starts(program: &str) -> bool {
+    succeeds(Command::new(program).arg("--version"))
+}
 
 fn has_emulator() -> bool {
-    succeeds(Command::new(EMULATOR).arg("--version"))
+    starts(EMULATOR)
+}
+
+fn install_hosts() -> Result {
+    let missing: Vec<_> = HOST_PROGRAMS.iter().filter(|(program, _)| !starts(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    if !apt::is_here() {
+        return Err(format!("install {}", packages.join(", ")).into());
+    }
+    // The C library that programs are linked with is only recommended by the linker's package.
+    packages.push("libc6-dev-arm64-cross");
+    apt::install(&packages)
 }
 
 fn install_emulator() -> Result {

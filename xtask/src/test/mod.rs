@@ -1,5 +1,6 @@
 //! Runs the test tiers, goes on after a failure, and reports all of them at the end.
 
+mod hosts;
 mod snapshot;
 
 use std::process::Command;
@@ -28,6 +29,8 @@ pub(crate) enum Tier {
     Build,
     /// Firmware in the emulator.
     Emulator,
+    /// Kernels of other hosts: 64-bit Arm in an emulator, WebAssembly in Node.
+    Hosts,
 }
 
 #[derive(Debug, clap::Args)]
@@ -115,6 +118,7 @@ fn run_tier(tier: Tier, report: &mut Report) {
                 });
             }
         }
+        Tier::Hosts => hosts::run(report),
     }
 }
 

@@ -10,6 +10,8 @@
 mod bench;
 mod cases;
 mod sequences;
+#[cfg(all(target_arch = "wasm32", not(test)))]
+mod wasm;
 
 use core::fmt;
 
@@ -26,7 +28,7 @@ const WEIGHTS: usize = 16384;
 /// Largest padded number of output channels of a case.
 const CHANNELS: usize = 256;
 /// Most scratch that a kernel may ask for in a case, bytes; hosts copy images with their padding, devices have no room to.
-const SCRATCH: usize = if usize::BITS == 64 { 256 * 1024 } else { 32 * 1024 };
+const SCRATCH: usize = if cfg!(target_os = "none") { 32 * 1024 } else { 256 * 1024 };
 
 /// Memory of the suite, about 100 KiB; one static suffices.
 #[repr(C, align(16))]

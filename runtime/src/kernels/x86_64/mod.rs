@@ -3,11 +3,13 @@
 pub(super) mod amx;
 pub(super) mod avx2;
 pub(super) mod avx512_vnni;
-mod fill;
 mod sequences;
-mod sweep;
-#[cfg(test)]
-mod tests;
+
+/// Channels in a panel of weights.
+const PANEL: usize = 16;
+
+/// Bytes of a group of weights: four products of each channel of a panel.
+const GROUP: usize = 4 * PANEL;
 
 /// Whether this CPU has all of the named features: asked of the CPU with `std`, else of the compiler.
 macro_rules! has {

@@ -4,8 +4,9 @@ use core::arch::x86_64::*;
 
 use super::tile::{BLOCK, ROW, ROWS, Sums, Tiles};
 use crate::kernels::band::Band;
+use crate::kernels::sweep::Taps;
+use crate::kernels::x86_64::PANEL;
 use crate::kernels::x86_64::avx512_vnni::{self, Panels, store};
-use crate::kernels::x86_64::sweep::{PANEL, Taps};
 use crate::kernels::{Isa, Layout};
 use crate::ops::{Conv2d, Linear};
 

@@ -4,8 +4,8 @@ use core::arch::x86_64::*;
 
 use super::requantize::{Range, Rescale, Wide, eight, load, store, widen};
 use crate::kernels::band::Band;
-use crate::kernels::x86_64::fill::{Image, fill};
-use crate::kernels::x86_64::sweep::Pixels;
+use crate::kernels::fill::{Image, fill};
+use crate::kernels::sweep::Pixels;
 use crate::ops::Depthwise;
 
 /// Channels at a time.

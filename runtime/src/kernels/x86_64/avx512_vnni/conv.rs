@@ -4,8 +4,9 @@ use core::arch::x86_64::*;
 
 use super::requantize::{Range, Rescale, Sum, first, parts};
 use crate::kernels::band::Band;
-use crate::kernels::x86_64::fill::{Image, fill};
-use crate::kernels::x86_64::sweep::{GROUP, PANEL, Pixels, Taps};
+use crate::kernels::fill::{Image, fill};
+use crate::kernels::sweep::{Pixels, Taps};
+use crate::kernels::x86_64::{GROUP, PANEL};
 use crate::kernels::{Layout, scalar};
 use crate::ops::{Conv2d, Linear};
 

@@ -3,13 +3,7 @@
 use crate::kernels::band::Band;
 use crate::ops::Conv2d;
 
-/// Channels in a panel of weights.
-pub(super) const PANEL: usize = 16;
-
-/// Bytes of a group of weights: four products of each channel of a panel.
-pub(super) const GROUP: usize = 4 * PANEL;
-
-/// The products of one output pixel: `rows * runs` runs of neighbouring values, four values a group; steps in bytes.
+/// The products of one output pixel: `rows * runs` runs of neighbouring values, in groups as long as the layout's; steps in bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Taps {
     pub(super) rows: usize,
@@ -18,19 +12,19 @@ pub(super) struct Taps {
     pub(super) runs: usize,
     pub(super) run_step: usize,
     pub(super) groups: usize,
-    /// Bytes of a group of four values.
+    /// Bytes of a group of values, and of one of weights.
     pub(super) group: usize,
+    pub(super) weights: usize,
 }
 
 impl Taps {
-    /// For values of `size` bytes; `None` if a group of four products would not be four neighbouring values, or
-    /// weights are missing.
+    /// For values of `size` bytes; `None` if the products of a group would not be those of neighbouring values, or weights are missing.
     pub(super) fn new(op: &Conv2d<'_>, band: &Band, size: usize) -> Option<Taps> {
         let [rows, columns] = op.window.kernel;
-        let channels = op.input.channels;
+        let (channels, k) = (op.input.channels, op.layout.k as usize);
         let (runs, len) = match op.window.dilation[1] {
             dilation if dilation == 1 || columns == 1 => (1, op.row_len()),
-            _ if channels.is_multiple_of(4) => (columns, channels),
+            _ if channels.is_multiple_of(k) => (columns, channels),
             _ => return None,
         };
         let taps = Taps {
@@ -38,16 +32,18 @@ impl Taps {
             row_step: op.window.dilation[0] * band.row() * size,
             runs,
             run_step: op.window.dilation[1] * channels * size,
-            groups: len.div_ceil(4),
-            group: 4 * size,
+            groups: len.div_ceil(k),
+            group: k * size,
+            weights: op.layout.group(),
         };
-        let panels = op.output.channels.div_ceil(PANEL);
-        (panels * taps.panel() <= op.weights.len() && op.channels.covers(panels * PANEL)).then_some(taps)
+        let channels = op.layout.padded_channels(op.output.channels);
+        let panels = channels / op.layout.n as usize;
+        (panels * taps.panel() <= op.weights.len() && op.channels.covers(channels)).then_some(taps)
     }
 
     /// Bytes of a panel of weights.
     pub(super) const fn panel(&self) -> usize {
-        self.rows * self.runs * self.groups * GROUP
+        self.rows * self.runs * self.groups * self.weights
     }
 
     /// Bytes from a pixel's first value to the end of its last group.
@@ -91,6 +87,16 @@ impl Pixels {
     #[inline(always)]
     pub(super) fn next<const N: usize>(&mut self, count: usize) -> [usize; N] {
         let mut offsets = [self.at; N];
+        if count >= N && self.columns - self.column > N {
+            // All in one row, and the next one too.
+            for (i, offset) in offsets.iter_mut().enumerate() {
+                *offset += i * self.step;
+            }
+            self.last = offsets[N - 1];
+            self.column += N;
+            self.at += N * self.step;
+            return offsets;
+        }
         for (i, offset) in offsets.iter_mut().enumerate() {
             if i < count {
                 self.last = self.at;

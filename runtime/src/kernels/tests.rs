@@ -2,22 +2,23 @@
 
 use std::vec::Vec;
 
-use super::{amx, avx2, avx512_vnni};
-use crate::kernels::band::Band;
-use crate::kernels::contract::Rng;
-use crate::kernels::{Kernels, Layout, scalar};
+use super::band::Band;
+use super::contract::Rng;
+use super::{Isa, Kernels, Layout, scalar};
 use crate::ops::{Add, Attention, Conv2d, Depthwise, LayerNorm, Linear, Window};
 use crate::quant::{Channels, Output};
 use crate::tensor::{Shape, Values, ValuesMut};
 
-/// Tables of this CPU, weakest first; there may be none.
-fn tables() -> Vec<Kernels> {
-    let all = [
-        (avx2::available(), avx2::KERNELS),
-        (avx512_vnni::available(), avx512_vnni::KERNELS),
-        (amx::available(), amx::KERNELS),
-    ];
-    all.into_iter().filter_map(|(available, table)| available.then_some(table)).collect()
+/// The orders of weights that vector tables of this CPU read; there may be none.
+fn layouts() -> Vec<Layout> {
+    let mut layouts: Vec<Layout> = tables().map(|table| table.isa.layout()).collect();
+    layouts.dedup();
+    layouts
+}
+
+/// All tables of this CPU but scalar's.
+fn tables() -> impl Iterator<Item = &'static Kernels> {
+    Kernels::all().filter(|table| table.isa != Isa::Scalar)
 }
 
 fn bytes(rng: &mut Rng, n: usize) -> Vec<i8> {
@@ -32,14 +33,27 @@ fn channels(rng: &mut Rng, n: usize) -> (Vec<i32>, Vec<i32>, Vec<u8>) {
     (bias, multiplier, shift)
 }
 
-/// `output` as scalar leaves it and as each table does, given scratch of the size that its rule asks for.
-fn compare(output: &[i8], scalar: impl Fn(&mut [i8]), table: impl Fn(&Kernels, &mut [i8])) {
+/// Packed weights of `out` channels with `[rows, row length]` products.
+fn weights(rng: &mut Rng, layout: Layout, out: usize, [rows, row_len]: [usize; 2]) -> Vec<i8> {
+    let mut weights = std::vec![0; layout.weight_bytes(out, rows, row_len)];
+    for o in 0..out {
+        for row in 0..rows {
+            for i in 0..row_len {
+                layout.put(&mut weights, [rows, row_len], [o, row, i], rng.byte().max(-127));
+            }
+        }
+    }
+    weights
+}
+
+/// `output` as scalar leaves it and as each table does that reads `layout`, given scratch of the size that its rule asks for.
+fn compare(layout: Option<Layout>, output: &[i8], scalar: impl Fn(&mut [i8]), table: impl Fn(&Kernels, &mut [i8])) {
     let mut expected = output.to_vec();
     scalar(&mut expected);
     assert_ne!(expected, output);
-    for kernels in tables() {
+    for kernels in tables().filter(|table| layout.is_none_or(|layout| table.isa.reads(layout))) {
         let mut actual = output.to_vec();
-        table(&kernels, &mut actual);
+        table(kernels, &mut actual);
         let difference = expected.iter().zip(&actual).position(|(e, a)| e != a);
         assert_eq!(difference, None, "{}", kernels.isa.name());
     }
@@ -64,11 +78,12 @@ fn convolutions_in_several_bands_equal_scalar() {
         // A single row is larger than a band should be.
         (Shape::new(3, 600, 64), 5, Window::square(2, 1, 1), [1; 2], 4),
     ];
-    for (case, (input, out, window, after, bands)) in rows.into_iter().enumerate() {
+    let layouts = layouts();
+    let cases = rows.into_iter().enumerate().flat_map(|row| layouts.iter().map(move |&layout| (row, layout)));
+    for ((case, (input, out, window, after, bands)), layout) in cases {
         let output = window.output(input, after, out).unwrap();
         let rng = &mut Rng::new(case as u32);
-        let layout = Layout::N16K4;
-        let weights = bytes(rng, layout.weight_bytes(out, window.kernel[0], window.kernel[1] * input.channels));
+        let weights = weights(rng, layout, out, [window.kernel[0], window.kernel[1] * input.channels]);
         let (bias, multiplier, shift) = channels(rng, layout.padded_channels(out));
         let add = Add { multipliers: [20000, -9000], bias: 3 << 13, shift: 14, lo: -100, hi: 120 };
         let op = Conv2d {
@@ -85,6 +100,7 @@ fn convolutions_in_several_bands_equal_scalar() {
         assert_eq!(output.height.div_ceil(Band::of_conv2d(&op).outputs), bands, "case {case}");
         let (x, y) = (bytes(rng, input.len()), bytes(rng, output.len()));
         compare(
+            Some(layout),
             &y,
             |y| (scalar::KERNELS.conv2d)(&op, &x, y, &mut []),
             |table, y| {
@@ -105,7 +121,7 @@ fn depthwise_convolutions_in_several_bands_equal_scalar() {
     for (case, (input, multiplicity, window, bands)) in rows.into_iter().enumerate() {
         let output = window.output(input, [1; 2], input.channels * multiplicity).unwrap();
         let rng = &mut Rng::new(case as u32);
-        let weights = bytes(rng, window.taps() * output.channels);
+        let weights = weights(rng, Layout::PLAIN, output.channels, [1, window.taps()]);
         let (bias, multiplier, shift) = channels(rng, output.channels);
         let op = Depthwise {
             input,
@@ -119,6 +135,7 @@ fn depthwise_convolutions_in_several_bands_equal_scalar() {
         assert_eq!(output.height.div_ceil(Band::of_depthwise(&op).outputs), bands, "case {case}");
         let (x, y) = (bytes(rng, input.len()), bytes(rng, output.len()));
         compare(
+            None,
             &y,
             |y| (scalar::KERNELS.depthwise)(&op, &x, y, &mut []),
             |table, y| {
@@ -139,16 +156,18 @@ fn attention_over_long_texts_equals_scalar() {
     {
         let rng = &mut Rng::new(case as u32);
         let n = rows * heads * size;
-        let [mut q, k, mut v] = [(); 3].map(|()| bytes(rng, n));
-        // From weights that are all alike to one that takes all, with sums as large as they can be.
-        match case % 3 {
+        let [mut q, mut k, mut v] = [(); 3].map(|()| bytes(rng, n));
+        // From weights that are all alike to one that takes all, with products and sums as large as they can be.
+        match case % 4 {
             0 => q.fill(0),
             1 => v.fill(-128),
+            2 => [&mut q, &mut k].into_iter().flatten().for_each(|v| *v = if *v < 100 { -128 } else { 127 }),
             _ => {}
         }
         let (score, value) = ((1 << 30 | 12345, 1 + 2 * case as u8), (1 << 30 | 54321, 10 + case as u8 % 3));
         let op = Attention { rows, heads, size, score, value, range: Output { zero: -3, lo: -120, hi: 127 } };
         compare(
+            None,
             &std::vec![77; n],
             |y| (scalar::KERNELS.attention)(&op, [&q, &k, &v], y, &mut words(4 * (rows + size))),
             |table, y| {
@@ -176,6 +195,7 @@ fn wide_rows_equal_scalar() {
         // The largest sums that there are, and random ones.
         let rows = [std::vec![i16::MAX; width], (0..width).map(|_| rng.word() as i16).collect()].concat();
         compare(
+            None,
             &std::vec![0; 2 * width],
             |y| (scalar::KERNELS.layer_norm)(&op, Values::Int16(&rows), ValuesMut::Int8(y)),
             |table, y| (table.layer_norm)(&op, Values::Int16(&rows), ValuesMut::Int8(y)),
@@ -185,17 +205,18 @@ fn wide_rows_equal_scalar() {
 
 #[test]
 fn linear_layers_on_many_tokens_equal_scalar() {
-    for (case, [rows, inputs, outputs]) in
-        [[128, 768, 40], [37, 3072, 33], [300, 100, 17], [5, 64, 16], [33, 128, 100]].into_iter().enumerate()
-    {
+    let layouts = layouts();
+    let rows = [[128, 768, 40], [37, 3072, 33], [300, 100, 17], [5, 64, 16], [33, 128, 100], [12, 40, 9]];
+    let cases = rows.into_iter().enumerate().flat_map(|row| layouts.iter().map(move |&layout| (row, layout)));
+    for ((case, [rows, inputs, outputs]), layout) in cases {
         let rng = &mut Rng::new(case as u32);
-        let layout = Layout::N16K4;
-        let weights = bytes(rng, layout.weight_bytes(outputs, 1, inputs));
+        let weights = weights(rng, layout, outputs, [1, inputs]);
         let (bias, multiplier, shift) = channels(rng, layout.padded_channels(outputs));
         let channels = Channels { bias: &bias, multiplier: &multiplier, shift: &shift };
         let op = Linear { rows, inputs, outputs, layout, weights: &weights, channels, range: Output::full(1) };
         let x = bytes(rng, rows * inputs);
         compare(
+            Some(layout),
             &std::vec![0; rows * outputs],
             |y| (scalar::KERNELS.linear)(&op, &x, y, &mut []),
             |table, y| {
