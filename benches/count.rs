@@ -1,8 +1,7 @@
 //! Runs a network, or one of its convolutions, so many times and nothing else: what counts a program's instructions needs no more.
 //!
-//! `count NETWORK[:LAYER] TABLE TIMES`: the difference of two counts is what a run costs. Prints a digest of the output, the number of
-//! multiplications, and for `layers` in place of a number the names of the convolutions. `count contract TABLE CASES`
-//! runs the contract suite.
+//! `count NETWORK[:LAYER] TABLE TIMES`: the difference of two counts is what a run costs. Prints a digest of the output, or for `layers` in
+//! place of a number the convolutions, each with its number of multiplications.
 
 use std::error::Error;
 
@@ -18,8 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (name, layer) = name.split_once(':').unwrap_or((name, ""));
     let isa = Isa::by_name(table).ok_or_else(|| format!("no table is called {table}"))?;
-    if let (Some(network), "layers") = (Network::named(name), times.as_str()) {
-        for layer in network.layers() {
+    if times == "layers" {
+        for layer in Network::named(name).iter().flat_map(Network::layers) {
             println!("{} {layer}", layer.macs());
         }
         return Ok(());
