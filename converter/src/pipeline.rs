@@ -7,6 +7,9 @@ mod float;
 mod int8;
 mod judge;
 mod label;
+mod pretrain;
+#[cfg(test)]
+mod tests;
 
 pub use data::Data;
 pub use error::BuildError;
@@ -56,13 +59,15 @@ impl<'a> Build<'a> {
         let data = self.data()?;
         let teachers = self.teachers(&data)?;
         let answers = self.label(&data, &teachers)?;
-        let student = self.distill(&data, &teachers, answers.as_ref())?;
+        let pretrained = self.pretrain(&data, &teachers)?;
+        let student = self.distill(&data, &teachers, answers.as_ref(), pretrained.as_ref())?;
         let quantized = self.quantize(&data, &student)?;
         let plans = self.plan(&quantized)?;
         let models = self.pack(&data, &quantized, &plans)?;
         let made = Made {
             data: &data,
             teachers: &teachers,
+            pretrained: pretrained.as_ref(),
             student: &student,
             quantized: &quantized,
             plans: &plans,

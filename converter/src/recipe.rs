@@ -11,7 +11,7 @@ use crate::data::text::TextAugment;
 use crate::data::{Format, Kind, Set};
 use crate::distill::{DistillSettings, LabelSettings};
 use crate::quantize::QuantSettings;
-use crate::train::TrainSettings;
+use crate::train::{Distance, TrainSettings};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,8 @@ pub struct Recipe {
     pub label: LabelSettings,
     /// The network to make. Without it the one teacher itself is quantized.
     pub student: Option<Student>,
+    /// What the student learns from texts without labels, before it learns its task; nothing without it.
+    pub pretrain: Option<Pretrain>,
     /// How the student learns from the teachers' answers.
     #[serde(default)]
     pub distill: DistillSettings,
@@ -135,6 +137,33 @@ pub struct Student {
     pub train: TrainSettings,
 }
 
+/// Texts without labels: the student guesses words that are hidden from it (Devlin et al. 2018).
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pretrain {
+    /// A file with one text a line; without it, the training texts, whose labels then do not count.
+    pub path: Option<PathBuf>,
+    /// As `distill.states`: the first teacher reads the same texts, with the same words hidden.
+    #[serde(default)]
+    pub states: f32,
+    /// As `distill.attention`.
+    #[serde(default)]
+    pub attention: f32,
+    /// As `distill.distance`.
+    #[serde(default)]
+    pub distance: Distance,
+    /// How it is trained.
+    pub train: TrainSettings,
+}
+
+impl Pretrain {
+    /// How the student is drawn to its teacher meanwhile.
+    pub fn how(&self) -> DistillSettings {
+        let Pretrain { states, attention, distance, .. } = *self;
+        DistillSettings { states, attention, distance, ..DistillSettings::default() }
+    }
+}
+
 /// Bars; accuracies from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -181,6 +210,9 @@ impl Recipe {
         let mut recipe: Recipe = source.typed()?;
         if let Some(path) = &mut recipe.data.path {
             source.resolve(path, folder, env, &["data", "path"])?;
+        }
+        if let Some(path) = recipe.pretrain.as_mut().and_then(|pretrain| pretrain.path.as_mut()) {
+            source.resolve(path, folder, env, &["pretrain", "path"])?;
         }
         for (number, teacher) in recipe.teacher.iter_mut().enumerate() {
             if let Some(path) = &mut teacher.weights {
@@ -262,6 +294,30 @@ network = "resnet8"
     }
 
     #[test]
+    fn what_looks_inside_of_a_teacher_needs_one_of_texts() {
+        let texts = MINIMAL.replace("{ train", "{ kind = \"intents\", train").replace("resnet8", "bert-tiny");
+        let teacher = "[[teacher]]\nnetwork = \"bert-tiny\"\ntrain = {}\n";
+        let rows = [
+            ("[distill]\nattention = 0.1\n", "r.toml:9: `distill.attention`: there is no teacher"),
+            ("[pretrain]\nstates = 1\ntrain = {}\n", "r.toml:9: `pretrain.states`: there is no teacher"),
+            ("[pretrain]\nstates = -1\ntrain = {}\n", "r.toml:8: `pretrain`: `states` is -1"),
+            ("[pretrain]\ntrain = { batch = 0 }\n", "r.toml:9: `pretrain.train`: `batch` is 0"),
+            ("[pretrain]\ntrain = { hold_out = 8 }\n", "r.toml:9: `pretrain.train.hold_out`: is for labelled texts"),
+            ("[pretrain]\npath = \"no.txt\"\ntrain = {}\n", "r.toml:9: `pretrain.path`: there is no file or folder no.txt"),
+        ];
+        for (text, expected) in rows {
+            let error = message(&format!("{texts}{text}"));
+            assert!(error.starts_with(expected), "{error}\n!= {expected}");
+        }
+        let inside = format!("{texts}{teacher}[distill]\nstates = 1.0\nattention = 0.1\n[pretrain]\ntrain = {{}}\n");
+        let recipe = Recipe::from_text("r.toml", &inside).unwrap();
+        assert_eq!((recipe.distill.states, recipe.pretrain.unwrap().how().states), (1.0, 0.0));
+        let alone = format!("{texts}{teacher}[pretrain]\ntrain = {{}}\n").replace("[student]\nnetwork = \"bert-tiny\"\n", "");
+        let error = message(&alone);
+        assert!(error.contains("`pretrain`: there is no student"), "{error}");
+    }
+
+    #[test]
     fn unknown_keys_are_named_with_line_and_neighbour() {
         let error = message(&MINIMAL.replace("network", "netwrok"));
         assert!(
@@ -294,6 +350,9 @@ network = "resnet8"
             ("[distill]\nweight = 2\n", "r.toml:8: `distill`: `weight` is 2"),
             ("[quantize]\nsamples = 0\n", "r.toml:8: `quantize`: "),
             ("[label]\nviews = 0\n", "r.toml:9: `label.views`: at least one"),
+            ("[distill]\nstates = 1\n", "r.toml:9: `distill.states`: is for texts, but the data are images"),
+            ("[pretrain]\ntrain = {}\n", "r.toml:8: `pretrain`: is for texts, but the data are images"),
+            ("[pretrain]\npath = \"x\"\n", "r.toml:8: `pretrain`: missing field `train`"),
             (
                 "[[teacher]]\nnetwork = \"resnet8\"\ntrain = {}\n[[teacher]]\nnetwork = \"resnet21\"\ntrain = {}\n",
                 "r.toml:12: `teacher.network`: there is no network `resnet21` for images; did you mean `resnet20`?; there are: ",

@@ -12,6 +12,8 @@ pub enum Stage {
     Teacher,
     /// Writing down what the teachers say of each example.
     Label,
+    /// Teaching the student words, from texts without labels.
+    Pretrain,
     /// Training the student.
     Distill,
     /// Making it int8.
@@ -28,10 +30,11 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Stage; 9] = [
+    pub const ALL: [Stage; 10] = [
         Stage::Data,
         Stage::Teacher,
         Stage::Label,
+        Stage::Pretrain,
         Stage::Distill,
         Stage::Quantize,
         Stage::Plan,
@@ -46,6 +49,7 @@ impl Stage {
             Stage::Data => "data",
             Stage::Teacher => "teacher",
             Stage::Label => "label",
+            Stage::Pretrain => "pretrain",
             Stage::Distill => "distill",
             Stage::Quantize => "quantize",
             Stage::Plan => "plan",

@@ -23,7 +23,8 @@ impl Float {
         let data = build.data()?;
         let teachers = build.teachers(&data)?;
         let answers = build.label(&data, &teachers)?;
-        let student = build.distill(&data, &teachers, answers.as_ref())?;
+        let pretrained = build.pretrain(&data, &teachers)?;
+        let student = build.distill(&data, &teachers, answers.as_ref(), pretrained.as_ref())?;
         Ok(Float { data, teachers, answers, student })
     }
 }

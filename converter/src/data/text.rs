@@ -131,6 +131,20 @@ impl Texts {
     }
 }
 
+impl Texts {
+    /// Texts without labels: the lines of a file that are not blank, all of one class that has no name.
+    ///
+    /// # Errors
+    /// If there is no such file, it is not UTF-8, or it holds no text.
+    pub fn of_lines(path: &Path) -> Result<Texts, DataError> {
+        let texts = rows::plain(path)?;
+        match texts.len() {
+            0 => Err(DataError::NoText { path: path.to_owned() }),
+            count => Ok(Texts { texts, labels: vec![0; count], classes: vec![String::new()] }),
+        }
+    }
+}
+
 /// The format that a file's name says.
 fn format_of(path: &Path) -> Option<TextFormat> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
@@ -265,6 +279,19 @@ mod tests {
         }
         let numbers = [("train.tsv", "1\tgood, very\n0\ta \"bad\" one\n1\tfine\n"), ("labels.txt", "no\nyes\n")];
         assert_eq!(load(&numbers, Part::Train).unwrap(), expected);
+    }
+
+    #[test]
+    fn lines_are_texts_without_labels() {
+        let folder = folder(&[("a.txt", "\u{feff}one text\n \r\nanother\tone\r\n"), ("b.txt", "\n\n")]);
+        let data = Texts::of_lines(&folder.path().join("a.txt")).unwrap();
+        assert_eq!((&data.texts[..], data.labels), (&["one text".to_owned(), "another\tone".to_owned()][..], vec![0, 0]));
+        fs::write(folder.path().join("c.txt"), b"good\n\xff\n").unwrap();
+        let rows = [("b.txt", "holds no text"), ("c.txt", "c.txt:2: is not UTF-8"), ("d.txt", "cannot read")];
+        for (name, expected) in rows {
+            let error = Texts::of_lines(&folder.path().join(name)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -22,6 +22,59 @@ pub struct Beside<'a> {
     pub words: Option<&'a [u16]>,
 }
 
+impl Beside<'_> {
+    /// Refuses a student that cannot be drawn to the teacher as `how` asks for it; nothing if that asks for nothing.
+    ///
+    /// # Errors
+    /// If one of the two is no encoder of texts, the student has more layers, or the teacher cannot read what the student reads.
+    pub fn check(&self, student: &Graph, how: &DistillSettings) -> Result<(), TrainError> {
+        if !how.looks_inside() {
+            return Ok(());
+        }
+        let Beside { teacher, words } = *self;
+        let fail = |problem: String| Err(TrainError::Settings(problem));
+        let (own, given) = (layers(student), layers(teacher));
+        if own.is_empty() || own.len() > given.len() {
+            return fail(format!(
+                "`{}` has {} layers that can be drawn to the {} of `{}`; as many or fewer, and one at least, are needed",
+                student.name,
+                own.len(),
+                given.len(),
+                teacher.name
+            ));
+        }
+        let (rows, rows_given) = (vocabulary(student), vocabulary(teacher));
+        let fits = match words {
+            Some(words) => words.len() == rows && words.iter().all(|&word| usize::from(word) < rows_given),
+            None => rows == rows_given,
+        };
+        let rooms = [room(student), room(teacher)];
+        if !fits || rooms[1] < rooms[0] {
+            return fail(format!(
+                "`{}` cannot read what `{}` reads: {rows} and {rows_given} tokens, texts of {} and {}; a trimmed vocabulary \
+                 says which tokens it has kept",
+                teacher.name, student.name, rooms[0], rooms[1]
+            ));
+        }
+        match (own.last(), given.last()) {
+            (Some(layer), Some(wanted)) if how.attention > 0.0 => {
+                shared_heads(student, layer, teacher, wanted).map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Into how many heads the channels of both can be cut: the teacher's if that is possible, else the student's.
+fn shared_heads(student: &Graph, layer: &Layer, teacher: &Graph, wanted: &Layer) -> Result<usize, TrainError> {
+    let widths = [student.shape(layer.queries)[2], teacher.shape(wanted.queries)[2]];
+    let mut heads = [wanted.heads, layer.heads].into_iter();
+    heads.find(|heads| widths.iter().all(|width| width % heads == 0)).ok_or_else(|| {
+        let problem = format!("neither {} nor {} heads divide {widths:?} channels", wanted.heads, layer.heads);
+        TrainError::Settings(problem)
+    })
+}
+
 /// The values of a layer of an encoder.
 struct Layer {
     /// What attention reads.
@@ -95,7 +148,7 @@ impl<'a> Guide<'a> {
     /// they are not of one width (Jiao et al. 2020). Of attention only the last layers are compared (Wang et al. 2020).
     ///
     /// # Errors
-    /// If the two cannot read the same tokens, or have no layers that can be compared.
+    /// As [`Beside::check`].
     pub(super) fn new(
         student: &mut Graph,
         beside: Beside<'a>,
@@ -103,34 +156,13 @@ impl<'a> Guide<'a> {
         seed: u64,
         threads: usize,
     ) -> Result<Option<Self>, TrainError> {
-        if how.states == 0.0 && how.attention == 0.0 {
+        if !how.looks_inside() {
             return Ok(None);
         }
+        beside.check(student, how)?;
         let Beside { teacher, words } = beside;
-        let fail = |problem: String| Err(TrainError::Settings(problem));
         let (own, given) = (layers(student), layers(teacher));
-        if own.is_empty() || own.len() > given.len() {
-            return fail(format!(
-                "`{}` has {} layers that can be drawn to the {} of `{}`; as many or fewer, and one at least, are needed",
-                student.name,
-                own.len(),
-                given.len(),
-                teacher.name
-            ));
-        }
-        let (rows, rows_given) = (vocabulary(student), vocabulary(teacher));
-        let fits = match words {
-            Some(words) => words.len() == rows && words.iter().all(|&word| usize::from(word) < rows_given),
-            None => rows == rows_given,
-        };
         let rooms = [room(student), room(teacher)];
-        if !fits || rooms[1] < rooms[0] {
-            return fail(format!(
-                "`{}` cannot read what `{}` reads: {rows} and {rows_given} tokens, texts of {} and {}; a trimmed vocabulary \
-                 says which tokens it has kept",
-                teacher.name, student.name, rooms[0], rooms[1]
-            ));
-        }
         let (mut taps, mut parts) = (Vec::new(), Vec::new());
         if how.states > 0.0 {
             for (index, layer) in own.iter().enumerate() {
@@ -143,12 +175,7 @@ impl<'a> Guide<'a> {
             }
         }
         if let (Some(layer), Some(wanted), true) = (own.last(), given.last(), how.attention > 0.0) {
-            let widths = [student.shape(layer.queries)[2], teacher.shape(wanted.queries)[2]];
-            let Some(heads) =
-                [wanted.heads, layer.heads].into_iter().find(|heads| widths.iter().all(|w| w % heads == 0))
-            else {
-                return fail(format!("neither {} nor {} heads divide {widths:?} channels", wanted.heads, layer.heads));
-            };
+            let heads = shared_heads(student, layer, teacher, wanted)?;
             let (output, tap) = (student.outputs.len(), taps.len());
             student.outputs.extend([layer.queries, layer.keys, layer.values]);
             taps.extend([wanted.queries, wanted.keys, wanted.values]);

@@ -15,13 +15,14 @@ pub struct DistillSettings {
     // What is as usual is not written: results of former recipes keep their keys.
     #[serde(skip_serializing_if = "is_zero")]
     pub hidden: f32,
-    /// What a distance of vectors is.
+    /// What a distance of vectors is: `"cosine"` or `"mse"`.
     #[serde(skip_serializing_if = "is_usual")]
     pub distance: Distance,
-    /// How much the distance of the student's and the teacher's vectors of each token counts, layer by layer; 0 does without.
+    /// How much the distance of the student's and the first teacher's vectors of each token counts, layer by layer; 0 does without.
     #[serde(skip_serializing_if = "is_zero")]
     pub states: f32,
-    /// How much it counts that both see other tokens of a text belong together, in their last layers; 0 does without.
+    /// How much it counts that both see other tokens of a text belong together, in their last layers; 0 does without. For this and
+    /// for `states` the teacher runs beside the student in every step.
     #[serde(skip_serializing_if = "is_zero")]
     pub attention: f32,
 }
@@ -56,6 +57,11 @@ impl DistillSettings {
     /// The loss of vectors, if it counts.
     pub(super) fn vectors(&self) -> Option<Hidden> {
         (self.hidden > 0.0).then_some(Hidden { weight: self.hidden, distance: self.distance })
+    }
+
+    /// Whether a student is to be like its teacher on the way to the answers, too: then the teacher runs beside it.
+    pub(crate) fn looks_inside(&self) -> bool {
+        self.states > 0.0 || self.attention > 0.0
     }
 
     /// What makes no sense, if anything.

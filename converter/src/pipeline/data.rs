@@ -20,6 +20,8 @@ pub struct Data {
     pub train: Set,
     /// To be judged on.
     pub test: Set,
+    /// Texts whose hidden words the student guesses, where those are not the training texts.
+    pub unlabelled: Option<Set>,
     /// How each teacher reads them.
     pub teachers: Vec<Reader>,
     /// How the student does, or the teacher that is quantized as it is.
@@ -39,6 +41,12 @@ impl Data {
         self.student.task(&self.train)
     }
 
+    /// As `words`, in the numbers that tokens have.
+    pub(super) fn first_words(&self) -> Option<Vec<u16>> {
+        let words = self.words.as_ref()?.iter();
+        Some(words.map(|&word| u16::try_from(word).unwrap_or(u16::MAX)).collect())
+    }
+
     /// Reads both parts, and what vocabularies the networks have.
     ///
     /// # Errors
@@ -52,14 +60,16 @@ impl Data {
                     (None, Some(teacher)) => teacher.clone(),
                     _ => Reader::Pixels(Normalize::student()),
                 };
-                Ok(Data { train, test, teachers, student, words: None, incomplete: Vec::new() })
+                Ok(Data { train, test, unlabelled: None, teachers, student, words: None, incomplete: Vec::new() })
             }
             Set::Texts(texts) => {
                 let mut vocabularies = Vocabularies { recipe, corpus: &texts.texts, learned: None };
                 let (teachers, student, trimmed) = vocabularies.readers()?;
                 let (words, incomplete) =
                     trimmed.map_or((None, Vec::new()), |(words, incomplete)| (Some(words), incomplete));
-                Ok(Data { train, test, teachers, student, words, incomplete })
+                let path = recipe.pretrain.as_ref().and_then(|pretrain| pretrain.path.as_deref());
+                let unlabelled = path.map(text::Texts::of_lines).transpose()?.map(Set::Texts);
+                Ok(Data { train, test, unlabelled, teachers, student, words, incomplete })
             }
         }
     }
@@ -175,6 +185,9 @@ impl Build<'_> {
                 }
                 (.., Input::Image([height, width, _])) => line += &format!("{height}x{width}"),
                 _ => {}
+            }
+            if let Some(texts) = &data.unlabelled {
+                line += &format!(", and {} texts without labels", texts.len());
             }
             if !data.incomplete.is_empty() {
                 let characters: String = data.incomplete.iter().take(20).collect();

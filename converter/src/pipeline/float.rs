@@ -6,8 +6,7 @@ use super::{Build, BuildError, Data};
 use crate::artifact::{Digest, Key};
 use crate::data::text::Tokenized;
 use crate::data::{DataError, Dataset, Kind, Normalize, Reader, split};
-use crate::distill::{self, Taught};
-use crate::families::distilbert::inherit;
+use crate::distill::{self, Beside, Taught};
 use crate::families::{self, Task};
 use crate::graph::Graph;
 use crate::recipe;
@@ -18,7 +17,7 @@ use crate::watch::Stage;
 use std::path::Path;
 
 /// Raised when the code of a training changes what it makes.
-const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 1;
 
 /// The teachers of a recipe.
 #[derive(Clone, Debug)]
@@ -60,13 +59,22 @@ impl Build<'_> {
             for (number, (recipe, reader)) in self.recipe.teacher.iter().zip(&data.teachers).enumerate() {
                 let task = reader.task(&data.train)?;
                 let (teacher, training) = match &recipe.train {
-                    None => (self.loaded(recipe, reader, &task, data)?, None),
+                    None => {
+                        let teacher = self.loaded(recipe, reader, &task, data)?;
+                        if number == 0 {
+                            self.suits(&teacher.graph, data)?;
+                        }
+                        (teacher, None)
+                    }
                     Some(settings) => {
                         let (graph, begins) = beginner(recipe, &task, data, settings.seed)?;
+                        if number == 0 {
+                            self.suits(&graph, data)?;
+                        }
                         let artifact = format!("teacher{}", number + 1);
                         let views = Views::plain(&data.train);
                         let network = Network { artifact, graph, begins, reader, views, settings };
-                        let (student, old) = self.learn(network, None)?;
+                        let (student, old) = self.learn(network, Lessons::default())?;
                         reused &= old;
                         (student.network, student.training)
                     }
@@ -110,11 +118,18 @@ impl Build<'_> {
         }
     }
 
-    /// Stage `distill`: trains the student, from the teachers' answers where there are some.
+    /// Stage `distill`: trains the student, from the teachers' answers where there are some, and from where `pretrained` has
+    /// brought it.
     ///
     /// # Errors
     /// If the training fails or is interrupted.
-    pub fn distill(&self, data: &Data, teachers: &Teachers, answers: Option<&Answers>) -> Result<Student, BuildError> {
+    pub fn distill(
+        &self,
+        data: &Data,
+        teachers: &Teachers,
+        answers: Option<&Answers>,
+        pretrained: Option<&Student>,
+    ) -> Result<Student, BuildError> {
         self.stage(Stage::Distill, "training", || {
             let Some(recipe) = &self.recipe.student else {
                 let [teacher] = &teachers.all[..] else {
@@ -124,17 +139,10 @@ impl Build<'_> {
                 let student = Student { network: teacher.clone(), training: None, digest };
                 return Ok((student, format!("{} itself", teacher.graph.name), true));
             };
-            let mut graph = families::build(&recipe.network, &data.task()?, recipe.train.seed)?;
-            let mut begins = Begins::Drawn;
-            let mut inherited = String::new();
-            if let (true, Some(teacher)) = (recipe.inherit, teachers.all.first()) {
-                let given = inherit(&mut graph, &teacher.graph, data.words.as_deref())?;
-                begins = Begins::Given;
-                inherited = match &given.layers[..] {
-                    [] => format!(", begun with the tables of {}", teacher.graph.name),
-                    layers => format!(", begun with layers {layers:?} of {}", teacher.graph.name),
-                };
-            }
+            let (graph, begins, begun) = match pretrained {
+                Some(Student { network, .. }) => (network.graph.clone(), Begins::Given, String::new()),
+                None => self.beginning(recipe, data, teachers)?,
+            };
             let network = Network {
                 artifact: "student".to_owned(),
                 graph,
@@ -143,17 +151,19 @@ impl Build<'_> {
                 views: Views::of_student(&data.train, recipe, &self.recipe.label),
                 settings: &recipe.train,
             };
-            let (student, reused) = self.learn(network, answers)?;
+            let words = data.first_words();
+            let beside = teachers.beside(&self.recipe.distill, words.as_deref());
+            let (student, reused) = self.learn(network, Lessons { answers, beside })?;
             let parameters = student.network.graph.param_count();
             let ending = ending(&student, data);
-            let line = format!("{}, {parameters} parameters{inherited}{ending}", recipe.network);
+            let line = format!("{}, {parameters} parameters{begun}{ending}", recipe.network);
             Ok((student, line, reused))
         })
     }
 
     /// Trains a network, or takes it from the store; says which.
-    fn learn(&self, network: Network<'_>, answers: Option<&Answers>) -> Result<(Student, bool), BuildError> {
-        let Network { artifact, mut graph, begins, reader, views, settings } = network;
+    fn learn(&self, network: Network<'_>, lessons: Lessons<'_>) -> Result<(Student, bool), BuildError> {
+        let Network { artifact, graph, begins, reader, views, settings } = network;
         let seen = Seen::new(reader, &views)?;
         let mut key = Key::new("train", REVISION)
             .settings("network", &graph.name)
@@ -165,40 +175,66 @@ impl Build<'_> {
         if begins == Begins::Given {
             key = key.settings("weights", &Teacher { graph: graph.clone(), reader: reader.clone() }.hash());
         }
+        let Lessons { answers, beside } = lessons;
+        // The answers are those of the teacher that is beside the student, too.
         if let Some(Answers { logits, vectors }) = answers {
             key = key.settings("distill", &self.recipe.distill).settings("labels", &(&logits.of, logits.views));
             if let Some(vectors) = vectors {
                 key = key.settings("vectors", &vectors.of);
             }
         }
+        let how = &self.recipe.distill;
+        self.trained(&artifact, &key, graph, reader, |graph, control| match (&seen, answers) {
+            (Seen::Images(images, _), Some(answers)) => {
+                Ok(distill::distill(graph, images, &answers.logits, settings, how, control)?)
+            }
+            (Seen::Images(images, normalize), None) => alone(graph, images, normalize, settings, control),
+            (Seen::Texts(views), _) => {
+                let logits = answers.map(|answers| &answers.logits);
+                let taught = Taught { logits, vectors: answers.and_then(|answers| answers.vectors.as_ref()) };
+                Ok(match beside {
+                    Some(beside) => distill::teach_beside(graph, views, taught, beside, settings, how, control)?,
+                    None => distill::teach_views(graph, views, taught, settings, how, control)?,
+                })
+            }
+        })
+    }
+
+    /// A trained network: from the store, or else what `train` makes of `graph`, which goes on from where it was stopped. Says
+    /// which.
+    pub(super) fn trained(
+        &self,
+        artifact: &str,
+        key: &Key,
+        mut graph: Graph,
+        reader: &Reader,
+        train: impl FnOnce(&Graph, &Control<'_>) -> Result<Trained, BuildError>,
+    ) -> Result<(Student, bool), BuildError> {
         let (weights, history) = (format!("{artifact}.safetensors"), format!("{artifact}.json"));
         let of = |graph| Teacher { graph, reader: reader.clone() };
-        if let (Some(digest), Some(_)) = (self.store.current(&weights, &key), self.store.current(&history, &key)) {
+        if let (Some(digest), Some(_)) = (self.store.current(&weights, key), self.store.current(&history, key)) {
             safetensors::fill(&mut graph, &self.store.path(&weights))?;
             let training = serde_json::from_slice(&self.store.read(&history)?)?;
             return Ok((Student { network: of(graph), training: Some(training), digest }, true));
         }
         let checkpoint = format!("{artifact}-{}.checkpoint", key.digest().short());
-        let control = self.control(Some(&checkpoint));
-        let how = &self.recipe.distill;
-        let Trained { graph, history: epochs } = match (&seen, answers) {
-            (Seen::Images(images, _), Some(answers)) => {
-                distill::distill(&graph, images, &answers.logits, settings, how, &control)?
-            }
-            (Seen::Images(images, normalize), None) => alone(&graph, images, normalize, settings, &control)?,
-            (Seen::Texts(views), _) => {
-                let logits = answers.map(|answers| &answers.logits);
-                let vectors = answers.and_then(|answers| answers.vectors.as_ref());
-                distill::teach_views(&graph, views, Taught { logits, vectors }, settings, how, &control)?
-            }
-        };
+        let Trained { graph, history: epochs } = train(&graph, &self.control(Some(&checkpoint)))?;
         let training = training(&graph.name, &epochs);
-        self.store.write(&history, &key, &serde_json::to_vec_pretty(&training)?)?;
-        let digest = self.store.write(&weights, &key, &safetensors::to_bytes(&graph))?;
+        self.store.write(&history, key, &serde_json::to_vec_pretty(&training)?)?;
+        let digest = self.store.write(&weights, key, &safetensors::to_bytes(&graph))?;
         // The result is stored, so the way to it is of no more use; should it stay, it costs only space.
         let _ = std::fs::remove_file(self.store.path(&checkpoint));
         Ok((Student { network: of(graph), training: Some(training), digest }, false))
     }
+}
+
+/// What a network learns from beside the labels.
+#[derive(Clone, Copy, Default)]
+struct Lessons<'a> {
+    /// What the teachers say of the examples.
+    answers: Option<&'a Answers>,
+    /// The teacher that reads the same texts, where the student is to be like it inside.
+    beside: Option<Beside<'a>>,
 }
 
 /// What is to be trained.
@@ -245,7 +281,7 @@ impl<'a> Seen<'a> {
 
 /// The first weights of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begins {
+pub(super) enum Begins {
     /// Drawn from the seed of its training.
     Drawn,
     /// Those of another network.

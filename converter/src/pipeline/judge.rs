@@ -39,6 +39,8 @@ pub struct Made<'a> {
     pub data: &'a Data,
     /// Stage `teacher`.
     pub teachers: &'a Teachers,
+    /// Stage `pretrain`, where there was one.
+    pub pretrained: Option<&'a Student>,
     /// Stage `distill`.
     pub student: &'a Student,
     /// Stage `quantize`.
@@ -115,7 +117,7 @@ impl Build<'_> {
     }
 
     fn judge(&self, made: &Made<'_>) -> Result<Record, BuildError> {
-        let Made { data, teachers, student, quantized, plans, models } = *made;
+        let Made { data, teachers, pretrained, student, quantized, plans, models } = *made;
         let (labels, classes) = (data.test.labels(), data.test.classes().len());
         let test = student.network.reader.read(&data.test)?;
         let subjects: Vec<Subject<'_>> = models.iter().map(subject).collect::<Result<_, _>>()?;
@@ -163,7 +165,7 @@ impl Build<'_> {
             },
             int8,
             layers: layers(quantized),
-            trainings: trainings(teachers, student),
+            trainings: trainings(teachers, pretrained, student),
             models: models.iter().map(model_record).collect::<Result<_, _>>()?,
             targets: plans.iter().map(|planned| target_record(planned, models)).collect(),
             exact,
@@ -243,12 +245,12 @@ fn layers(quantized: &Quantized) -> Vec<Layer> {
     quantized.report.layers.iter().map(layer).collect()
 }
 
-fn trainings(teachers: &Teachers, student: &Student) -> Vec<Training> {
+fn trainings(teachers: &Teachers, pretrained: Option<&Student>, student: &Student) -> Vec<Training> {
     let of_teachers = teachers.trainings.iter().cloned().map(|mut training| {
         training.name = format!("teacher {}", training.name);
         training
     });
-    of_teachers.chain(student.training.clone()).collect()
+    of_teachers.chain(pretrained.into_iter().chain([student]).filter_map(|of| of.training.clone())).collect()
 }
 
 fn model_record(packed: &Packed) -> Result<ModelRecord, BuildError> {

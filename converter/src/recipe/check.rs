@@ -1,8 +1,9 @@
 //! What the types of a recipe cannot say: all that can be known to fail is told before anything is trained.
 
 use super::text::{RecipeError, Source, nearest};
-use super::{Recipe, Student, Teacher, is_onnx};
+use super::{Pretrain, Recipe, Student, Teacher, is_onnx};
 use crate::data::{Augment, Kind};
+use crate::distill::DistillSettings;
 use crate::families::{self, FamilyError};
 use crate::train::TrainSettings;
 use limbeck_targets::Target;
@@ -41,7 +42,10 @@ pub(super) fn check(recipe: &Recipe, source: &Source) -> Result<(), RecipeError>
     if recipe.accept.kept.is_some() && recipe.teacher.is_empty() {
         return wrong(&["accept", "kept"], "there is no teacher to compare with: add a `[[teacher]]`".into());
     }
-    checker.only(Kind::Texts, recipe.distill.hidden > 0.0, &["distill", "hidden"])?;
+    checker.inside("distill", &recipe.distill, !recipe.teacher.is_empty())?;
+    if let Some(pretrain) = &recipe.pretrain {
+        checker.pretrain(pretrain, recipe)?;
+    }
     match (&recipe.student, recipe.teacher.len()) {
         (None, 0) => wrong(&["student"], "there is nothing to make: add `[student]` or a `[[teacher]]`".into()),
         (None, n) if n > 1 => wrong(&["teacher"], format!("{n} teachers cannot be quantized as one: add `[student]`")),
@@ -137,6 +141,37 @@ impl Checker<'_> {
         }
         if student.inherit && !is_taught {
             return self.wrong(&["student", "inherit"], "there is no teacher to inherit from: add a `[[teacher]]`");
+        }
+        Ok(())
+    }
+
+    fn pretrain(&self, pretrain: &Pretrain, recipe: &Recipe) -> Result<(), RecipeError> {
+        let how = pretrain.how();
+        self.only(Kind::Texts, true, &["pretrain"])?;
+        if recipe.student.is_none() {
+            return self.wrong(&["pretrain"], "there is no student to begin with it: add `[student]`");
+        }
+        if let Some(problem) = how.problem() {
+            return self.wrong(&["pretrain"], problem);
+        }
+        self.inside("pretrain", &how, !recipe.teacher.is_empty())?;
+        self.training(&pretrain.train, &["pretrain", "train"])?;
+        if pretrain.train.hold_out > 0 {
+            return self.wrong(&["pretrain", "train", "hold_out"], "is for labelled texts: leave it out here");
+        }
+        match pretrain.path.as_deref().is_some_and(Path::is_dir) {
+            true => self.wrong(&["pretrain", "path"], "is a folder; give a file with one text a line"),
+            false => Ok(()),
+        }
+    }
+
+    /// Weights of what is compared inside of the networks: that needs texts and a teacher of them.
+    fn inside(&self, section: &str, how: &DistillSettings, is_taught: bool) -> Result<(), RecipeError> {
+        for (key, weight) in [("hidden", how.hidden), ("states", how.states), ("attention", how.attention)] {
+            self.only(Kind::Texts, weight > 0.0, &[section, key])?;
+            if weight > 0.0 && !is_taught {
+                return self.wrong(&[section, key], "there is no teacher to be like: add a `[[teacher]]`, or leave it out");
+            }
         }
         Ok(())
     }

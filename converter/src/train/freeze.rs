@@ -1,10 +1,14 @@
 //! Which parameters are trained when and how fast: frozen parts, gradual unfreezing, and slower early layers.
 //!
 //! Parameters fall into groups by their names, up to the first part with a number in it: `embeddings`,
-//! `transformer.layer.0`, `classifier`; `conv1`, `layer2`, `fc`. Groups are numbered as the network reads them.
+//! `transformer.layer.0`, `classifier`; `conv1`, `layer2`, `fc`. Groups are numbered as the network reads them. Parameters that no
+//! output but those for a loss depends on, such as what brings a state to its teacher's width, are no layers: they learn from the
+//! beginning, at the full rate.
 
 use super::exec::Param;
 use super::settings::TrainSettings;
+use crate::graph::{Graph, ValueId};
+use std::collections::BTreeSet;
 
 /// What is done with a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,8 +39,24 @@ fn group(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
+/// The names of the parameters of `graph` that its first output does not depend on.
+pub(super) fn for_losses(graph: &Graph) -> BTreeSet<&str> {
+    let mut reached: BTreeSet<ValueId> = graph.outputs.first().copied().into_iter().collect();
+    for node in graph.nodes.iter().rev() {
+        if reached.contains(&node.output) {
+            reached.extend(&node.inputs);
+        }
+    }
+    graph.params().filter(|(id, _)| !reached.contains(id)).map(|(id, _)| graph.value(id).name.as_str()).collect()
+}
+
 /// The pace of each parameter, in their order, for epochs of `steps` steps; or what is wrong with the settings.
-pub(super) fn paces(settings: &TrainSettings, params: &[Param], steps: usize) -> Result<Vec<Pace>, String> {
+pub(super) fn paces(
+    settings: &TrainSettings,
+    params: &[Param],
+    for_losses: &BTreeSet<&str>,
+    steps: usize,
+) -> Result<Vec<Pace>, String> {
     let begins = |name: &str, part: &String| {
         name.strip_prefix(part.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
@@ -46,7 +66,7 @@ pub(super) fn paces(settings: &TrainSettings, params: &[Param], steps: usize) ->
         return Err(format!("`freeze` names `{part}`, but the network has {}", groups.join(", ")));
     }
     let mut groups: Vec<&str> = Vec::new();
-    for param in params {
+    for param in params.iter().filter(|param| !for_losses.contains(&*param.name)) {
         if !groups.contains(&group(&param.name)) {
             groups.push(group(&param.name));
         }
@@ -68,7 +88,7 @@ pub(super) fn paces(settings: &TrainSettings, params: &[Param], steps: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::ValueId;
+    use crate::graph::{Op, Tensor};
     use crate::train::exec::ParamKind;
 
     fn params(names: &[&str]) -> Vec<Param> {
@@ -102,10 +122,29 @@ mod tests {
     #[test]
     fn upper_layers_learn_first_and_faster() {
         let settings = TrainSettings { layer_decay: 0.5, unfreeze: 1.5, ..TrainSettings::default() };
-        let paces = paces(&settings, &params(&NAMES), 10).unwrap();
+        let paces = paces(&settings, &params(&NAMES), &BTreeSet::new(), 10).unwrap();
         let expected = [(0.125, 45), (0.125, 45), (0.25, 30), (0.5, 15), (1.0, 0), (1.0, 0)];
         assert_eq!(paces, expected.map(|(share, from)| Pace { share, from: Some(from) }));
         assert!(paces[3].moves_at(15) && !paces[3].moves_at(14));
+    }
+
+    #[test]
+    fn what_a_loss_alone_reads_is_no_layer() {
+        let mut graph = Graph::new("g");
+        let x = graph.input("x", [1, 2]);
+        let mut layer = |name: &str, input| {
+            let weight = graph.add_param(format!("{name}.weight"), Tensor::zeros([2, 2]));
+            graph.add(name, Op::Linear, &[input, weight]).unwrap()
+        };
+        let state = layer("layer1", x);
+        let [logits, drawn] = ["classifier", "states.0"].map(|name| layer(name, state));
+        graph.outputs = vec![logits, drawn];
+        let for_losses = for_losses(&graph);
+        assert_eq!(for_losses, BTreeSet::from(["states.0.weight"]));
+        let settings = TrainSettings { layer_decay: 0.5, unfreeze: 1.0, ..TrainSettings::default() };
+        let params = params(&["layer1.weight", "classifier.weight", "states.0.weight"]);
+        let found = paces(&settings, &params, &for_losses, 10).unwrap();
+        assert_eq!(found, [(0.5, 10), (1.0, 0), (1.0, 0)].map(|(share, from)| Pace { share, from: Some(from) }));
     }
 
     #[test]
@@ -114,7 +153,7 @@ mod tests {
             freeze: parts.iter().map(|&part| part.to_owned()).collect(),
             ..TrainSettings::default()
         };
-        let paces = |parts: &[&str]| super::paces(&frozen(parts), &params(&NAMES), 10);
+        let paces = |parts: &[&str]| super::paces(&frozen(parts), &params(&NAMES), &BTreeSet::new(), 10);
         let error = paces(&["transformer.layer.1"]).unwrap_err();
         assert!(error.contains("`transformer.layer.1`") && error.contains("transformer.layer.10"), "{error}");
         let still: Vec<bool> =

@@ -6,7 +6,7 @@ use super::error::TrainError;
 use super::evaluate::evaluate;
 use super::examples::{Examples, Target};
 use super::exec::{Dropout, Trainable};
-use super::freeze::{Pace, paces};
+use super::freeze::{Pace, for_losses, paces};
 use super::loss::{Loss, Sums};
 use super::objective::{Batch, Objective};
 use super::optimizer::{Optimizer, clip};
@@ -169,7 +169,7 @@ impl<'a> Trainer<'a> {
         let batch = settings.batch.min(examples.len());
         let steps = examples.len() / batch;
         Ok(Trainer {
-            paces: paces(settings, model.params(), steps).map_err(TrainError::Settings)?,
+            paces: paces(settings, model.params(), &for_losses(graph), steps).map_err(TrainError::Settings)?,
             of: fingerprint(graph, examples, objective, settings),
             item: graph.inputs.first().map_or(0, |&id| graph.shape(id).iter().skip(1).product::<usize>().max(1)),
             batch,

@@ -36,13 +36,25 @@ pub(super) fn read(path: &Path, format: TextFormat) -> Result<Vec<Row>, DataErro
     checked.map_err(|(line, problem)| DataError::Row { path: path.to_owned(), line, problem })
 }
 
-/// The rows of a file of lines.
-fn lines(bytes: &[u8], format: TextFormat) -> Result<Vec<Row>, Problem> {
+/// All lines of a file that are not blank.
+pub(super) fn plain(path: &Path) -> Result<Vec<String>, DataError> {
+    let bytes = std::fs::read(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    let text = utf8(&bytes).map_err(|(line, problem)| DataError::Row { path: path.to_owned(), line, problem })?;
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+}
+
+/// The text of a file, without a mark of its byte order.
+fn utf8(bytes: &[u8]) -> Result<&str, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
         (line, "is not UTF-8; convert the file".to_owned())
     })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// The rows of a file of lines.
+fn lines(bytes: &[u8], format: TextFormat) -> Result<Vec<Row>, Problem> {
+    let text = utf8(bytes)?;
     match format {
         TextFormat::Csv => columns(csv(text)?.into_iter()),
         TextFormat::Jsonl => json(text),
