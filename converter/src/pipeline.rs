@@ -8,6 +8,7 @@ mod int8;
 mod judge;
 mod label;
 mod pretrain;
+mod qat;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +63,7 @@ impl<'a> Build<'a> {
         let pretrained = self.pretrain(&data, &teachers)?;
         let student = self.distill(&data, &teachers, answers.as_ref(), pretrained.as_ref())?;
         let quantized = self.quantize(&data, &student)?;
+        let quantized = self.qat(&data, &student, quantized)?;
         let plans = self.plan(&quantized)?;
         let models = self.pack(&data, &quantized, &plans)?;
         let made = Made {

@@ -45,6 +45,8 @@ pub struct Recipe {
     /// How float weights become int8.
     #[serde(default)]
     pub quantize: QuantSettings,
+    /// Training with rounding, where int8 costs too much; nothing without it.
+    pub qat: Option<Qat>,
     /// Bars that the result must reach, or the build fails.
     #[serde(default)]
     pub accept: Accept,
@@ -162,6 +164,28 @@ impl Pretrain {
         let Pretrain { states, attention, distance, .. } = *self;
         DistillSettings { states, attention, distance, ..DistillSettings::default() }
     }
+}
+
+/// Quantization-aware training: the network learns to say in int8 what it says in float, on the training examples.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Qat {
+    /// `"needed"`: if int8 loses more accuracy than `accept.int8_drop`, on the examples that this is judged on; or `"always"`.
+    #[serde(default)]
+    pub when: When,
+    /// How it is trained; a small part of the student's learning rate will do, for a few epochs.
+    pub train: TrainSettings,
+}
+
+/// When a network is trained with rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// If it loses too much without.
+    #[default]
+    Needed,
+    /// In any case.
+    Always,
 }
 
 /// Bars; accuracies from 0 to 1.
@@ -302,8 +326,14 @@ network = "resnet8"
             ("[pretrain]\nstates = 1\ntrain = {}\n", "r.toml:9: `pretrain.states`: there is no teacher"),
             ("[pretrain]\nstates = -1\ntrain = {}\n", "r.toml:8: `pretrain`: `states` is -1"),
             ("[pretrain]\ntrain = { batch = 0 }\n", "r.toml:9: `pretrain.train`: `batch` is 0"),
-            ("[pretrain]\ntrain = { hold_out = 8 }\n", "r.toml:9: `pretrain.train.hold_out`: is for labelled texts"),
-            ("[pretrain]\npath = \"no.txt\"\ntrain = {}\n", "r.toml:9: `pretrain.path`: there is no file or folder no.txt"),
+            (
+                "[pretrain]\ntrain = { hold_out = 8 }\n",
+                "r.toml:9: `pretrain.train.hold_out`: is for learning from labels",
+            ),
+            (
+                "[pretrain]\npath = \"no.txt\"\ntrain = {}\n",
+                "r.toml:9: `pretrain.path`: there is no file or folder no.txt",
+            ),
         ];
         for (text, expected) in rows {
             let error = message(&format!("{texts}{text}"));
@@ -312,7 +342,8 @@ network = "resnet8"
         let inside = format!("{texts}{teacher}[distill]\nstates = 1.0\nattention = 0.1\n[pretrain]\ntrain = {{}}\n");
         let recipe = Recipe::from_text("r.toml", &inside).unwrap();
         assert_eq!((recipe.distill.states, recipe.pretrain.unwrap().how().states), (1.0, 0.0));
-        let alone = format!("{texts}{teacher}[pretrain]\ntrain = {{}}\n").replace("[student]\nnetwork = \"bert-tiny\"\n", "");
+        let alone =
+            format!("{texts}{teacher}[pretrain]\ntrain = {{}}\n").replace("[student]\nnetwork = \"bert-tiny\"\n", "");
         let error = message(&alone);
         assert!(error.contains("`pretrain`: there is no student"), "{error}");
     }
@@ -351,6 +382,8 @@ network = "resnet8"
             ("[quantize]\nsamples = 0\n", "r.toml:8: `quantize`: "),
             ("[label]\nviews = 0\n", "r.toml:9: `label.views`: at least one"),
             ("[distill]\nstates = 1\n", "r.toml:9: `distill.states`: is for texts, but the data are images"),
+            ("[qat]\ntrain = {}\n", "r.toml:8: `qat`: what may be lost is not said"),
+            ("[qat]\nwhen = \"always\"\ntrain = { hold_out = 8 }\n", "r.toml:10: `qat.train.hold_out`: "),
             ("[pretrain]\ntrain = {}\n", "r.toml:8: `pretrain`: is for texts, but the data are images"),
             ("[pretrain]\npath = \"x\"\n", "r.toml:8: `pretrain`: missing field `train`"),
             (

@@ -18,6 +18,8 @@ pub enum Stage {
     Distill,
     /// Making it int8.
     Quantize,
+    /// Training it with rounding.
+    Qat,
     /// Placing its tensors in memory.
     Plan,
     /// Writing the model files.
@@ -30,13 +32,14 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Stage; 10] = [
+    pub const ALL: [Stage; 11] = [
         Stage::Data,
         Stage::Teacher,
         Stage::Label,
         Stage::Pretrain,
         Stage::Distill,
         Stage::Quantize,
+        Stage::Qat,
         Stage::Plan,
         Stage::Pack,
         Stage::Verify,
@@ -52,6 +55,7 @@ impl Stage {
             Stage::Pretrain => "pretrain",
             Stage::Distill => "distill",
             Stage::Quantize => "quantize",
+            Stage::Qat => "qat",
             Stage::Plan => "plan",
             Stage::Pack => "pack",
             Stage::Verify => "verify",

@@ -78,10 +78,11 @@ pub(super) fn quantize(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<()
     let build = work.build(ui);
     let float = Float::make(&build)?;
     let quantized = build.quantize(&float.data, &float.student)?;
+    let quantized = build.qat(&float.data, &float.student, quantized)?;
     let value = json!({
         "recipe": work.recipe.name,
         "sha256": quantized.digest.to_string(),
-        "file": work.store.path("int8.safetensors"),
+        "file": work.store.path(if work.recipe.qat.is_some() { "qat.safetensors" } else { "int8.safetensors" }),
         "report": quantized.report,
     });
     output.answer(&value, || {
@@ -99,6 +100,7 @@ pub(super) fn pack(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Fa
     let build = work.build(ui);
     let float = Float::make(&build)?;
     let quantized = build.quantize(&float.data, &float.student)?;
+    let quantized = build.qat(&float.data, &float.student, quantized)?;
     let plans = build.plan(&quantized)?;
     let models = build.pack(&float.data, &quantized, &plans)?;
     let size = |file: &str| models.iter().find(|model| model.file == file).map_or(0, |model| model.bytes.len());

@@ -285,7 +285,10 @@ mod tests {
     fn lines_are_texts_without_labels() {
         let folder = folder(&[("a.txt", "\u{feff}one text\n \r\nanother\tone\r\n"), ("b.txt", "\n\n")]);
         let data = Texts::of_lines(&folder.path().join("a.txt")).unwrap();
-        assert_eq!((&data.texts[..], data.labels), (&["one text".to_owned(), "another\tone".to_owned()][..], vec![0, 0]));
+        assert_eq!(
+            (&data.texts[..], data.labels),
+            (&["one text".to_owned(), "another\tone".to_owned()][..], vec![0, 0])
+        );
         fs::write(folder.path().join("c.txt"), b"good\n\xff\n").unwrap();
         let rows = [("b.txt", "holds no text"), ("c.txt", "c.txt:2: is not UTF-8"), ("d.txt", "cannot read")];
         for (name, expected) in rows {

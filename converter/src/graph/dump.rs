@@ -85,6 +85,9 @@ impl fmt::Display for Attributes<'_> {
             Op::Unary(Unary::Clip { min, max }) => write!(f, " {min} to {max}"),
             Op::Unary(Unary::LeakyRelu { alpha }) => write!(f, " {alpha}"),
             Op::Unary(Unary::HardSigmoid { alpha, beta }) => write!(f, " {alpha} {beta}"),
+            Op::Unary(Unary::Round { scale, least, most, counts }) => {
+                write!(f, " {scale:e} from {least} to {most} as {counts:e}")
+            }
             Op::Attention { heads } => write!(f, " heads {heads}"),
             Op::Pick(Pick::First) => f.write_str(" first"),
             Op::Pick(Pick::Mean) => f.write_str(" mean"),

@@ -93,6 +93,18 @@ pub enum Unary {
     Gelu,
     /// The approximation of [`Unary::Gelu`] by `tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))`.
     GeluTanh,
+    /// The nearest of equally distant numbers, of two the larger: `counts * clamp(floor(x / scale + 0.5), least, most)`. Gradients go
+    /// straight through wherever it does not clamp.
+    Round {
+        /// Distance of the numbers.
+        scale: f32,
+        /// How often the distance the smallest one is; a whole number.
+        least: f32,
+        /// The same of the largest one.
+        most: f32,
+        /// What stands for the distance in the result: `scale`, or what a reader takes it for.
+        counts: f32,
+    },
 }
 
 impl Unary {
@@ -108,6 +120,7 @@ impl Unary {
             Unary::Tanh => "Tanh",
             Unary::Gelu => "Gelu",
             Unary::GeluTanh => "GeluTanh",
+            Unary::Round { .. } => "Round",
         }
     }
 
@@ -136,6 +149,7 @@ impl Unary {
                 let inner = (FRAC_2_PI).sqrt() * (wide + 0.044_715 * wide * wide * wide);
                 (0.5 * wide * (1.0 + inner.tanh())) as f32
             }
+            Unary::Round { scale, least, most, counts } => counts * (x / scale + 0.5).floor().clamp(least, most),
         }
     }
 

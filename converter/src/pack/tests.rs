@@ -8,7 +8,7 @@ use crate::families::{self, Task};
 use crate::graph::Unary;
 use crate::plan::{PlanTarget, plan};
 use crate::quantize::testing::{ROOM, WORDS, encoder, everything, texts};
-use crate::quantize::{Affine, QuantSettings, Samples, quantize};
+use crate::quantize::{Affine, QuantSettings, Samples, Stream, quantize};
 use crate::verify::relayout::relayout;
 use limbeck_runtime::text::Normalization;
 use limbeck_runtime::text::emit::Words;
@@ -175,7 +175,7 @@ fn a_bert_tiny_of_64_tokens_fits_its_budget_on_every_board() {
     let samples = Samples::of_texts(&texts(4), 64).unwrap();
     // The stream of 16 KiB, what a layer reads of it in 8, what it makes in 32 or in two times 16, and working memory.
     for (hidden_parts, most) in [(1, 66 << 10), (2, 54 << 10)] {
-        let settings = QuantSettings { hidden_parts, ..QuantSettings::default() };
+        let settings = QuantSettings { hidden_parts, stream: Stream::Int16, ..QuantSettings::default() };
         let (int8, _) = quantize(&graph, &samples, &settings).unwrap();
         for (target, _) in limbeck_targets::Target::boards() {
             let plan = plan(&int8, &PlanTarget::new(target).unwrap()).unwrap();

@@ -7,7 +7,7 @@ use crate::families::FamilyError;
 use crate::families::distilbert::InheritError;
 use crate::pack::PackError;
 use crate::plan::{BudgetError, PlanError};
-use crate::quantize::QuantizeError;
+use crate::quantize::{AwareError, QuantizeError};
 use crate::teacher::TeacherError;
 use crate::teacher::safetensors::WeightsError;
 use crate::text::TextError;
@@ -80,6 +80,15 @@ impl From<TrainError> for BuildError {
         match error {
             TrainError::Interrupted { .. } => BuildError::Interrupted { stage: Stage::Distill },
             other => BuildError::Plain(other.into()),
+        }
+    }
+}
+
+impl From<AwareError> for BuildError {
+    fn from(error: AwareError) -> Self {
+        match error {
+            AwareError::Quantize(error) => error.into(),
+            AwareError::Train(error) => error.into(),
         }
     }
 }

@@ -316,7 +316,7 @@ fn alone(
     Ok(train::fit(graph, &examples, valid, &loss, settings, control)?)
 }
 
-fn training(name: &str, epochs: &[Epoch]) -> Training {
+pub(super) fn training(name: &str, epochs: &[Epoch]) -> Training {
     Training {
         name: name.to_owned(),
         loss: epochs.iter().map(|epoch| epoch.loss).collect(),

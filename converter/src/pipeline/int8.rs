@@ -7,8 +7,9 @@ use crate::families;
 use crate::graph::Graph;
 use crate::pack::{PackInfo, pack};
 use crate::plan::{Cost, Plan, PlanTarget, cost, fit, plan};
-use crate::quantize::{Calibrator, QuantGraph, QuantReport, QuantSettings, Samples, quantize};
+use crate::quantize::{Calibrator, QuantGraph, QuantReport, QuantSettings, Samples, Stream, quantize};
 use crate::verify::host;
+use crate::verify::record::Training;
 use crate::watch::Stage;
 use limbeck_runtime::{AlignedBytes, Certificate};
 use limbeck_targets::Target;
@@ -16,7 +17,7 @@ use serde_json::json;
 use std::path::Path;
 
 /// Raised when the code of a stage changes what it makes.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
 
 /// The int8 student.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Quantized {
     pub graph: QuantGraph,
     /// What was done and measured.
     pub report: QuantReport,
+    /// How it was trained with rounding, where it was.
+    pub training: Option<Training>,
     /// How examples become its input.
     pub reader: Reader,
     /// Of its artifact.
@@ -66,11 +69,14 @@ impl Build<'_> {
         if targets.iter().all(|target| target.device.is_none()) {
             return Ok(());
         }
+        let stream = self.recipe.quantize.stream;
         let settings = QuantSettings {
             samples: 1,
             calibrators: vec![Calibrator::MinMax],
             equalize: false,
             bias_correction: false,
+            // The least that a trained network may need.
+            stream: if stream == Stream::Auto { Stream::Int8 } else { stream },
             // What else the recipe says may change sizes, such as parts of a layer that are computed one after another.
             ..self.recipe.quantize.clone()
         };
@@ -78,7 +84,8 @@ impl Build<'_> {
         let reader = data.student.clone();
         let samples = samples(&reader.read(&data.train)?, &graph, &settings)?;
         let Ok((graph, report)) = quantize(&graph, &samples, &settings) else { return Ok(()) };
-        let quantized = Quantized { graph, report, reader, digest: Digest::of(b"untrained") };
+        let digest = Digest::of(b"untrained");
+        let quantized = Quantized { graph, report, training: None, reader, digest };
         for target in targets {
             let plan = plan(&quantized.graph, &PlanTarget::new(target)?)?;
             let file = pack(&quantized.graph, &plan, &self.info(data, &quantized)?)?;
@@ -119,7 +126,7 @@ impl Build<'_> {
             let snr = report.snr_db.map_or("no error".to_owned(), |snr| format!("{snr:.1} dB"));
             let line = format!("{} layers, signal over noise of the outputs {snr}", report.layers.len());
             let reader = reader.clone();
-            Ok((Quantized { graph, report, reader, digest }, line, stored.is_some()))
+            Ok((Quantized { graph, report, training: None, reader, digest }, line, stored.is_some()))
         })
     }
 
@@ -249,7 +256,7 @@ pub(super) fn names(graph: &QuantGraph, plan: &Plan) -> Vec<String> {
 }
 
 /// Training examples to calibrate on, taken evenly.
-fn samples(inputs: &Inputs<'_>, graph: &Graph, settings: &QuantSettings) -> Result<Samples, BuildError> {
+pub(super) fn samples(inputs: &Inputs<'_>, graph: &Graph, settings: &QuantSettings) -> Result<Samples, BuildError> {
     let count = settings.samples.clamp(1, inputs.len().max(1));
     let picked: Vec<usize> = (0..count).map(|i| i * inputs.len() / count).collect();
     Ok(match inputs {

@@ -6,7 +6,6 @@ use crate::artifact::{Key, write_whole};
 use crate::data::{Inputs, Reader};
 use crate::distill::{LabelSettings, Precision};
 use crate::teacher::Teacher;
-use crate::train::{self, Answers, Images, TextExamples};
 use crate::verify::accuracy::{agreement, score};
 use crate::verify::exact::{self, Subject};
 use crate::verify::host::{self, HostError};
@@ -124,16 +123,7 @@ impl Build<'_> {
         let (exact, outputs) = exact::prove(&subjects, None, &test, self.watch)?;
         let int8_logits = host::logits(&subjects[0].model, &outputs.bytes);
 
-        let everything: Vec<usize> = (0..test.len()).collect();
-        let float = &student.network.graph;
-        let float_logits = match &test {
-            Inputs::Images(images, normalize) => {
-                train::predict(float, &Images::plain(images, &everything, normalize), self.threads)?
-            }
-            Inputs::Texts(texts) => {
-                train::predict(float, &TextExamples::new(texts, &everything, Answers::default()), self.threads)?
-            }
-        };
+        let float_logits = self.float_logits(&student.network.graph, &test, test.len())?;
         let teacher_logits = self.teacher_logits(data, teachers)?;
         let judged = |logits: &[f32]| score(logits, labels, classes);
         let (float, int8) = (judged(&float_logits), judged(&int8_logits));
@@ -165,7 +155,7 @@ impl Build<'_> {
             },
             int8,
             layers: layers(quantized),
-            trainings: trainings(teachers, pretrained, student),
+            trainings: trainings(teachers, pretrained, student, quantized),
             models: models.iter().map(model_record).collect::<Result<_, _>>()?,
             targets: plans.iter().map(|planned| target_record(planned, models)).collect(),
             exact,
@@ -241,16 +231,24 @@ fn layers(quantized: &Quantized) -> Vec<Layer> {
         name: error.tensor.clone(),
         op: error.op.clone(),
         snr_db: error.snr_db,
+        bits: error.bits,
+        alone_db: error.alone_db,
     };
     quantized.report.layers.iter().map(layer).collect()
 }
 
-fn trainings(teachers: &Teachers, pretrained: Option<&Student>, student: &Student) -> Vec<Training> {
+fn trainings(
+    teachers: &Teachers,
+    pretrained: Option<&Student>,
+    student: &Student,
+    quantized: &Quantized,
+) -> Vec<Training> {
     let of_teachers = teachers.trainings.iter().cloned().map(|mut training| {
         training.name = format!("teacher {}", training.name);
         training
     });
-    of_teachers.chain(pretrained.into_iter().chain([student]).filter_map(|of| of.training.clone())).collect()
+    let of_student = pretrained.into_iter().chain([student]).map(|student| &student.training);
+    of_teachers.chain(of_student.chain([&quantized.training]).flatten().cloned()).collect()
 }
 
 fn model_record(packed: &Packed) -> Result<ModelRecord, BuildError> {

@@ -25,7 +25,7 @@ impl Build<'_> {
                 return Err(BuildError::text("words can be hidden in texts only: leave `[pretrain]` out"));
             };
             let texts = data.student.tokens_of(texts)?;
-            let (graph, begins, inherited) = self.beginning(student, data, teachers)?;
+            let (graph, _, inherited) = self.beginning(student, data, teachers)?;
             let how = recipe.how();
             let words = data.first_words();
             let beside = teachers.beside(&how, words.as_deref());
@@ -33,10 +33,8 @@ impl Build<'_> {
                 .settings("network", &graph.name)
                 .settings("settings", &recipe.train)
                 .settings("reader", &data.student.identity()?)
-                .settings("texts", &texts.hash());
-            if begins == Begins::Given {
-                key = key.settings("weights", &Teacher { graph: graph.clone(), reader: data.student.clone() }.hash());
-            }
+                .settings("texts", &texts.hash())
+                .settings("weights", &Teacher { graph: graph.clone(), reader: data.student.clone() }.hash());
             if let (Some(_), Some(teacher)) = (beside, teachers.all.first()) {
                 key = key.settings("how", &how).settings("beside", &teacher.hash());
             }

@@ -81,7 +81,10 @@ fn a_student_begins_with_what_hidden_words_taught_it() {
 
 #[test]
 fn interrupted_trainings_go_on_to_the_same_students() {
-    let recipe = recipe("", "[distill]\nstates = 1.0\nattention = 0.1\n[pretrain]\nstates = 1.0\ntrain = { epochs = 2, TRAIN }\n");
+    let recipe = recipe(
+        "",
+        "[distill]\nstates = 1.0\nattention = 0.1\n[pretrain]\nstates = 1.0\ntrain = { epochs = 2, TRAIN }\n",
+    );
     let folders = [0; 2].map(|_| tempfile::tempdir().unwrap());
     let [whole, stopped] = folders.each_ref().map(|folder| Store::open(folder.path()).unwrap());
     let expected = float(&recipe, &whole, &Unwatched::default()).unwrap().1;
@@ -132,5 +135,35 @@ fn frozen_encoders_and_gradual_unfreezing_are_said_in_recipes() {
     };
     assert_eq!(moved("freeze = [\"embeddings\", \"transformer\"]"), [false, false, true]);
     assert_eq!(moved("unfreeze = 0.6"), [false, true, true]);
-    assert_eq!(moved("unfreeze = 0.3\nlayer_decay = 0.5"), [true; 3]);
+    assert_eq!(moved("unfreeze = 0.2\nlayer_decay = 0.5"), [true; 3]);
+}
+
+#[test]
+fn int8_is_trained_where_it_loses_too_much_or_always() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let quantized = |more: &str, watch: &dyn Watch| -> Result<[Quantized; 2], BuildError> {
+        let recipe = recipe("", &format!("[quantize]\nsamples = 16\n{more}"));
+        let (_, student) = float(&recipe, &store, watch)?;
+        let build = Build::new(&recipe, &store, watch, 2);
+        let data = build.data()?;
+        let before = build.quantize(&data, &student)?;
+        Ok([before.clone(), build.qat(&data, &student, before)?])
+    };
+    let watch = Unwatched::default();
+    let [before, after] = quantized("", &watch).unwrap();
+    assert_eq!((before.graph, before.digest), (after.graph, after.digest));
+    // Nothing can lose more than everything.
+    let needed = "[accept]\nint8_drop = 1.0\n[qat]\ntrain = { epochs = 2, TRAIN }\n";
+    let [before, after] = quantized(needed, &watch).unwrap();
+    assert!(before.graph == after.graph && after.training.is_none());
+    let always = "[qat]\nwhen = \"always\"\ntrain = { epochs = 2, TRAIN }\n";
+    let error = quantized(always, &StopAfter::new(12)).unwrap_err();
+    assert!(matches!(error, BuildError::Interrupted { stage: Stage::Qat }), "{error}");
+    let [before, after] = quantized(always, &watch).unwrap();
+    assert_eq!(after.training.as_ref().unwrap().loss.len(), 2);
+    let trial = after.report.trials.last().unwrap();
+    assert_eq!((trial.name.as_str(), before.graph != after.graph), ("trained with rounding", trial.kept));
+    let [_, again] = quantized(always, &watch).unwrap();
+    assert_eq!((again.digest, again.training), (after.digest, after.training));
 }

@@ -67,7 +67,7 @@ fn rounding_error(weight: &Tensor) -> Tensor {
 mod tests {
     use super::*;
     use crate::quantize::Samples;
-    use crate::quantize::elements::Elements;
+    use crate::quantize::elements::{Eight, Elements};
 
     #[test]
     fn the_mean_of_a_rounded_layer_is_that_of_the_layer() {
@@ -78,7 +78,8 @@ mod tests {
         let y = graph.add("fc", Op::Linear, &[x, w, b]).unwrap();
         graph.outputs.push(y);
         let samples = Samples::new(vec![Tensor::new([2, 2], vec![0.0, 10.0, 2.0, 30.0])]).unwrap();
-        let calibration = Calibration::run(&graph, &samples, &Elements::new(&graph, &[]), &[x, y]).unwrap();
+        let calibration =
+            Calibration::run(&graph, &samples, &Elements::new(&graph, &[], &Eight::None), &[x, y]).unwrap();
         let corrected = correct(&graph, &calibration);
         // 0.0149 rounds to 0.01, on a mean input of 20: 0.098 are missing.
         let bias = corrected.param(b).unwrap().data()[0];

@@ -1,13 +1,15 @@
 //! Calibration: runs the float graph on samples and remembers of each tensor what the quantizer needs.
 
-use super::elements::Elements;
+use super::elements::{Elements, Form};
 use super::error::QuantizeError;
-use super::observer::Observer;
+use super::observer::{Choice, Observer, Span};
 use super::scheme::Affine;
 use crate::data::text::Tokenized;
 use crate::data::{Dataset, Normalize};
 use crate::graph::{Graph, Op, Tensor, ValueId};
 use crate::train::exec::{ExecError, Infer};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// Inputs on which a graph is calibrated and measured: for each graph input one tensor, samples along its first axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,7 +188,12 @@ pub(super) struct Stats {
 #[derive(Clone, Debug)]
 pub(super) struct Calibration {
     stats: Vec<Option<Stats>>,
+    /// Mappings that were chosen before: ways of lowering one graph differ in few tensors, and choosing takes long.
+    chosen: RefCell<BTreeMap<Group, Choice>>,
 }
+
+/// Tensors that share a mapping, and what that may look like.
+pub(super) type Group = (Vec<Form>, Span);
 
 impl Calibration {
     /// Runs `graph` on all samples and observes `taps`; of sequences only the rows for which there are tokens.
@@ -224,7 +231,17 @@ impl Calibration {
                 return Err(QuantizeError::NonFiniteActivation { tensor: graph.value(id).name.clone() });
             }
         }
-        Ok(Calibration { stats })
+        Ok(Calibration { stats, chosen: RefCell::default() })
+    }
+
+    /// The mapping that was chosen for a group before, or else what `choose` says now. The graph and the settings must stay.
+    pub(super) fn choice(&self, group: Group, choose: impl FnOnce() -> Option<Choice>) -> Option<Choice> {
+        if let Some(&before) = self.chosen.borrow().get(&group) {
+            return Some(before);
+        }
+        let choice = choose()?;
+        self.chosen.borrow_mut().insert(group, choice);
+        Some(choice)
     }
 
     /// What is known of a value; `None` if it was not tapped.
@@ -254,6 +271,7 @@ impl Stats {
 mod tests {
     use super::*;
     use crate::graph::{Op, Unary};
+    use crate::quantize::elements::Eight;
 
     fn graph() -> (Graph, ValueId) {
         let mut graph = Graph::new("g");
@@ -267,7 +285,7 @@ mod tests {
     fn statistics_of_a_few_numbers() {
         let (graph, y) = graph();
         let samples = Samples::new(vec![Tensor::new([3, 2], vec![1.0, -1.0, 2.0, 5.0, 3.0, -2.0])]).unwrap();
-        let calibration = Calibration::run(&graph, &samples, &Elements::new(&graph, &[]), &[y]).unwrap();
+        let calibration = Calibration::run(&graph, &samples, &Elements::new(&graph, &[], &Eight::None), &[y]).unwrap();
         let stats = calibration.stats(y).unwrap();
         assert_eq!(stats.observer.bounds(), Some((0.0, 5.0)));
         assert_eq!(stats.peaks, [3.0, 5.0]);
@@ -281,7 +299,8 @@ mod tests {
         assert!(Samples::new(vec![Tensor::zeros([0, 2])]).is_err());
         assert!(Samples::new(vec![]).is_err());
         let wide = Samples::new(vec![Tensor::zeros([1, 3])]).unwrap();
-        let run = |samples: &Samples| Calibration::run(&graph, samples, &Elements::new(&graph, &[]), &[y]);
+        let run =
+            |samples: &Samples| Calibration::run(&graph, samples, &Elements::new(&graph, &[], &Eight::None), &[y]);
         assert!(matches!(run(&wide), Err(QuantizeError::Samples { .. })));
         let nan = Samples::new(vec![Tensor::full([1, 2], f32::INFINITY)]).unwrap();
         let error = run(&nan).unwrap_err().to_string();
@@ -316,7 +335,7 @@ mod tests {
         };
         let samples = Samples::of_texts(&data, 3).unwrap();
         assert_eq!(samples.sample(0, 0), [1.0, -1.0, -1.0]);
-        let calibration = Calibration::run(&graph, &samples, &Elements::new(&graph, &[]), &[y]).unwrap();
+        let calibration = Calibration::run(&graph, &samples, &Elements::new(&graph, &[], &Eight::None), &[y]).unwrap();
         let stats = calibration.stats(y).unwrap();
         assert_eq!(stats.observer.bounds(), Some((1.0, 6.0)));
         assert_eq!(stats.peaks, [3.0, 6.0]);

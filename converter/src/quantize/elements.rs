@@ -6,6 +6,29 @@
 use super::steps::Step;
 use crate::graph::{Graph, Node, Op, Pick, ValueId};
 use limbeck_runtime::Element;
+use std::collections::BTreeSet;
+
+/// Which values get 8 bits though there is a form of 16 for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Eight {
+    /// None.
+    #[default]
+    None,
+    /// These.
+    Some(BTreeSet<ValueId>),
+    /// All that have a form of 8.
+    All,
+}
+
+impl Eight {
+    fn has(&self, id: ValueId) -> bool {
+        match self {
+            Eight::None => false,
+            Eight::Some(values) => values.contains(&id),
+            Eight::All => true,
+        }
+    }
+}
 
 /// A tensor to be: a value, or the 8 bits of one that has 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +51,7 @@ pub(super) struct Elements {
 
 impl Elements {
     /// The elements of the values that `steps` make.
-    pub(super) fn new(graph: &Graph, steps: &[Step]) -> Elements {
+    pub(super) fn new(graph: &Graph, steps: &[Step], eight: &Eight) -> Elements {
         let n = graph.values.len();
         let mut found = Elements { of: vec![Element::Int8; n], sequence: vec![false; n] };
         for node in &graph.nodes {
@@ -41,11 +64,17 @@ impl Elements {
         }
         // Whether a value should have 16 bits is said by those who read it, so from the end to the beginning.
         for step in steps.iter().rev().filter(|step| step.then.is_empty()) {
-            if can_be_wide(graph, step.output) && found.is_wanted_wide(graph, step.output) {
+            if can_be_wide(graph, eight, step.output) && found.is_wanted_wide(graph, step.output) {
                 found.of[index(step.output)] = Element::Int16;
             }
         }
         found
+    }
+
+    /// The values of 16 bits that could have 8: all but what embeddings make.
+    pub(super) fn optional(&self, graph: &Graph) -> Vec<ValueId> {
+        let made = graph.nodes.iter().filter(|node| node.op != Op::Embedding).map(|node| node.output);
+        made.filter(|&id| self.is_wide(id)).collect()
     }
 
     /// What a form holds.
@@ -104,14 +133,16 @@ impl Elements {
     }
 }
 
-/// Whether there is an operator that makes a value in 16 bits.
-fn can_be_wide(graph: &Graph, id: ValueId) -> bool {
+/// Whether there is an operator that makes a value in 16 bits, and it shall not have 8. A sum in 16 bits needs an operand of as many.
+fn can_be_wide(graph: &Graph, eight: &Eight, id: ValueId) -> bool {
     graph.producer(id).is_some_and(|node| match node.op {
-        Op::Embedding | Op::LayerNorm { .. } => true,
-        Op::Pick(Pick::First) => can_be_wide(graph, node.inputs[0]),
+        Op::Embedding => true,
+        _ if eight.has(id) => false,
+        Op::LayerNorm { .. } => true,
+        Op::Pick(Pick::First) => can_be_wide(graph, eight, node.inputs[0]),
         Op::Add => {
             let alike = |id: &ValueId| graph.param(*id).is_none() && graph.shape(*id) == graph.shape(node.output);
-            node.inputs.iter().all(alike) && node.inputs.iter().any(|&id| can_be_wide(graph, id))
+            node.inputs.iter().all(alike) && node.inputs.iter().any(|&id| can_be_wide(graph, eight, id))
         }
         _ => false,
     })

@@ -18,7 +18,7 @@ const MOST: f32 = 32.0;
 /// `peak` gives the largest magnitude seen in each channel (last axis) of a computed value.
 pub(super) fn equalize(graph: &Graph, peak: impl Fn(ValueId) -> Option<Vec<f32>>) -> (Graph, usize) {
     let mut out = graph.clone();
-    let mut pairs = equalize_products(&mut out, graph, &peak);
+    let mut pairs = 0;
     for first in 0..graph.nodes.len() {
         let Some((second, between)) = reader(graph, first) else { continue };
         let Some(peaks) = peak(between) else { continue };
@@ -34,9 +34,10 @@ pub(super) fn equalize(graph: &Graph, peak: impl Fn(ValueId) -> Option<Vec<f32>>
     (out, pairs)
 }
 
-/// Makes the channels of queries alike those of keys, which leaves their products as they are; how many attentions changed.
-fn equalize_products(out: &mut Graph, graph: &Graph, peak: &impl Fn(ValueId) -> Option<Vec<f32>>) -> usize {
-    let mut changed = 0;
+/// The same function with the channels of queries alike those of keys, which leaves their products as they are, and how many
+/// attentions were changed. `peak` is as in [`equalize`].
+pub(super) fn products(graph: &Graph, peak: impl Fn(ValueId) -> Option<Vec<f32>>) -> (Graph, usize) {
+    let (mut out, mut changed) = (graph.clone(), 0);
     for node in graph.nodes.iter().filter(|node| matches!(node.op, Op::Attention { .. })) {
         let layer = |id| graph.sole_producer(id).filter(|node| node.op == Op::Linear && owns_params(graph, node));
         let [q, k] = [node.inputs[0], node.inputs[1]];
@@ -46,12 +47,12 @@ fn equalize_products(out: &mut Graph, graph: &Graph, peak: &impl Fn(ValueId) -> 
         let up = factors(&of_q, Some(&of_k));
         let down: Vec<f32> = up.iter().map(|t| 1.0 / t).collect();
         if up.iter().any(|&t| t != 1.0) {
-            scale_outgoing(out, makes_q, &up);
-            scale_outgoing(out, makes_k, &down);
+            scale_outgoing(&mut out, makes_q, &up);
+            scale_outgoing(&mut out, makes_k, &down);
             changed += 1;
         }
     }
-    changed
+    (out, changed)
 }
 
 /// The layer that alone reads what node `first` makes, and the value that reaches it.

@@ -182,7 +182,8 @@ impl Ties {
         let function = sole_function(graph, first.value).filter(|_| members.len() == 1);
         let read_by = |x: f32| function.map_or(x, |f| f.apply(x));
         let aim = Aim { span, calibrators: allowed, percentile: rules.percentile, read_by: &read_by };
-        let Choice { mut affine, calibrator, .. } = Observer::choose(&observers, &aim)
+        let Choice { mut affine, calibrator, .. } = calibration
+            .choice((members.to_vec(), span), || Observer::choose(&observers, &aim))
             .ok_or_else(|| QuantizeError::NonFiniteActivation { tensor: graph.value(first.value).name.clone() })?;
         let floor = members.iter().filter_map(|m| rules.floors.get(m)).copied().fold(0.0, f32::max);
         affine.scale = affine.scale.max(floor);

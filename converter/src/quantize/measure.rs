@@ -54,6 +54,11 @@ pub struct LayerError {
     pub op: String,
     /// Signal over noise in decibels; absent where there is no error at all.
     pub snr_db: Option<f64>,
+    /// Bits of its numbers.
+    pub bits: u8,
+    /// Where it could have 16 bits or 8: signal over noise of the outputs if it has 8 and of the others only
+    /// the sums that then cannot have 16, in decibels.
+    pub alone_db: Option<f64>,
 }
 
 /// Signal over noise of the outputs, and of every tensor that an operator makes, in execution order.
@@ -94,6 +99,8 @@ pub(super) fn compare(reference: &Graph, origin: &Origin, samples: &Samples) -> 
         tensor: graph.tensor(node.output).name.clone(),
         op: node.op.name().to_owned(),
         snr_db: sums[node.output.index()].snr_db(),
+        bits: 8 * graph.tensor(node.output).element.bytes() as u8,
+        alone_db: None,
     });
     Ok((total, layers.collect()))
 }

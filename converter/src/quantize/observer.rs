@@ -41,7 +41,7 @@ impl Calibrator {
 }
 
 /// What a mapping may look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Span {
     /// int8 with any zero point.
     Free,

@@ -77,7 +77,7 @@ fn outliers_of_a_few_channels_are_set_apart() {
 }
 
 /// Texts whose class is which of tokens 3 and 4 comes first.
-fn order(count: usize) -> Tokenized {
+pub(super) fn order(count: usize) -> Tokenized {
     let mut data = Tokenized {
         ids: Vec::new(),
         begins: vec![0],
@@ -118,8 +118,8 @@ fn a_trained_encoder_keeps_its_accuracy() {
     let float = evaluate(&trained, &TextExamples::new(&data, &all, Answers::default()), 1).unwrap().accuracy();
     assert!(float > 0.97, "{float}");
     let samples = Samples::of_texts(&data, 9).unwrap();
-    for hidden_parts in [1, 2] {
-        let settings = QuantSettings { hidden_parts, samples: 64, ..QuantSettings::default() };
+    for (hidden_parts, stream) in [(1, Stream::Int16), (2, Stream::Auto), (1, Stream::Int8)] {
+        let settings = QuantSettings { hidden_parts, stream, samples: 64, ..QuantSettings::default() };
         let (int8, report) = quantize(&trained, &samples, &settings).unwrap();
         let output = int8.outputs[0];
         let logits = Int8::new(&int8).unwrap().run(&samples, 0..data.len(), |_, tensor, bytes| {
@@ -128,5 +128,41 @@ fn a_trained_encoder_keeps_its_accuracy() {
         let found = logits.unwrap().into_iter().flatten();
         let right = found.zip(&data.labels).filter(|(found, label)| found == *label).count();
         assert!(right as f64 >= float * 240.0 - 1.0, "{right} of 240, {report:#?}");
+        let wide = report.layers.iter().filter(|layer| layer.bits == 16 && layer.op != "embed");
+        let tried = report.layers.iter().filter(|layer| layer.alone_db.is_some()).count();
+        match stream {
+            Stream::Int16 => assert!(wide.count() > 1 && tried == 0, "{report:#?}"),
+            Stream::Int8 => assert!(wide.count() == 0 && tried == 0, "{report:#?}"),
+            Stream::Auto => assert!(tried > 1 && wide.count() <= tried, "{report:#?}"),
+        }
+    }
+}
+
+#[test]
+fn sums_get_8_bits_where_that_costs_little() {
+    let fine = encoder("distilbert-l2-h32-a2", |net| net.activation = Unary::Relu);
+    // Weights that nothing comes to are so large that the others of their rows are lost, which is worse than any rounding of sums.
+    let mut coarse = fine.clone();
+    for (name, value) in [("lin1.bias", -100.0), ("lin2.weight", 40.0)] {
+        let id = coarse.find(&format!("transformer.layer.1.ffn.{name}")).unwrap();
+        let mut tensor = coarse.param(id).unwrap().as_ref().clone();
+        tensor.data_mut().iter_mut().step_by(4 * 32).for_each(|number| *number = value);
+        coarse.value_mut(id).source = Source::Param(tensor.into());
+    }
+    let with = |graph: &Graph, stream| {
+        let settings = QuantSettings { stream, equalize: false, bias_correction: false, ..QuantSettings::default() };
+        quantize(graph, &samples(), &settings).unwrap().1
+    };
+    let bits = |report: &QuantReport| report.layers.iter().map(|layer| usize::from(layer.bits)).sum::<usize>();
+    for (graph, narrows) in [(&fine, false), (&coarse, true)] {
+        let [wide, chosen, narrow] = [Stream::Int16, Stream::Auto, Stream::Int8].map(|stream| with(graph, stream));
+        let [most, least] = [&wide, &narrow].map(|report| report.snr_db.unwrap());
+        assert!(least < most && bits(&narrow) < bits(&wide));
+        assert!(chosen.snr_db.unwrap() > most - 1.1, "{most}, {:#?}", chosen.trials);
+        assert_eq!(bits(&chosen) < bits(&wide), narrows, "{most} and {least}: {:#?}", chosen.layers);
+        assert_eq!(chosen.trials.iter().any(|trial| trial.name.contains("in 8 bits") && trial.kept), narrows);
+        // Each tensor that could have 8 bits says what that costs.
+        let alone: Vec<f64> = chosen.layers.iter().filter_map(|layer| layer.alone_db).collect();
+        assert!(alone.len() > 4 && alone.iter().all(|&db| db < most + 0.5), "{most}: {alone:?}");
     }
 }

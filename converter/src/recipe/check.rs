@@ -1,7 +1,7 @@
 //! What the types of a recipe cannot say: all that can be known to fail is told before anything is trained.
 
 use super::text::{RecipeError, Source, nearest};
-use super::{Pretrain, Recipe, Student, Teacher, is_onnx};
+use super::{Pretrain, Qat, Recipe, Student, Teacher, When, is_onnx};
 use crate::data::{Augment, Kind};
 use crate::distill::DistillSettings;
 use crate::families::{self, FamilyError};
@@ -38,6 +38,9 @@ pub(super) fn check(recipe: &Recipe, source: &Source) -> Result<(), RecipeError>
     }
     if let Err(error) = recipe.quantize.check() {
         return wrong(&["quantize"], error.to_string());
+    }
+    if let Some(qat) = &recipe.qat {
+        checker.qat(qat, recipe)?;
     }
     if recipe.accept.kept.is_some() && recipe.teacher.is_empty() {
         return wrong(&["accept", "kept"], "there is no teacher to compare with: add a `[[teacher]]`".into());
@@ -155,13 +158,27 @@ impl Checker<'_> {
             return self.wrong(&["pretrain"], problem);
         }
         self.inside("pretrain", &how, !recipe.teacher.is_empty())?;
-        self.training(&pretrain.train, &["pretrain", "train"])?;
-        if pretrain.train.hold_out > 0 {
-            return self.wrong(&["pretrain", "train", "hold_out"], "is for labelled texts: leave it out here");
-        }
+        self.unwatched(&pretrain.train, "pretrain")?;
         match pretrain.path.as_deref().is_some_and(Path::is_dir) {
             true => self.wrong(&["pretrain", "path"], "is a folder; give a file with one text a line"),
             false => Ok(()),
+        }
+    }
+
+    fn qat(&self, qat: &Qat, recipe: &Recipe) -> Result<(), RecipeError> {
+        if qat.when == When::Needed && recipe.accept.int8_drop.is_none() {
+            let problem = "what may be lost is not said: add `accept.int8_drop`, or `when = \"always\"`";
+            return self.wrong(&["qat"], problem);
+        }
+        self.unwatched(&qat.train, "qat")
+    }
+
+    /// Settings of a training of which labels are no part.
+    fn unwatched(&self, settings: &TrainSettings, section: &str) -> Result<(), RecipeError> {
+        self.training(settings, &[section, "train"])?;
+        match settings.hold_out {
+            0 => Ok(()),
+            _ => self.wrong(&[section, "train", "hold_out"], "is for learning from labels: leave it out here"),
         }
     }
 
@@ -170,7 +187,8 @@ impl Checker<'_> {
         for (key, weight) in [("hidden", how.hidden), ("states", how.states), ("attention", how.attention)] {
             self.only(Kind::Texts, weight > 0.0, &[section, key])?;
             if weight > 0.0 && !is_taught {
-                return self.wrong(&[section, key], "there is no teacher to be like: add a `[[teacher]]`, or leave it out");
+                return self
+                    .wrong(&[section, key], "there is no teacher to be like: add a `[[teacher]]`, or leave it out");
             }
         }
         Ok(())

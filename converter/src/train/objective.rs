@@ -2,6 +2,7 @@
 
 use super::error::TrainError;
 use super::examples::Target;
+use super::exec::Param;
 use super::loss::{Loss, Sums};
 
 /// The examples of a step.
@@ -25,6 +26,11 @@ pub(crate) trait Objective {
     /// # Errors
     /// If a network that is asked about the examples cannot be executed.
     fn judge(&mut self, batch: Batch<'_>, outputs: &[Vec<f32>], grads: &mut [Vec<f32>]) -> Result<Sums, TrainError>;
+
+    /// What a step sees instead of the parameters, in their order, if not themselves; its gradients count as theirs.
+    fn shown(&self, _params: &[Param]) -> Option<Vec<Vec<f32>>> {
+        None
+    }
 
     /// All that it depends on.
     fn describe(&self) -> String;

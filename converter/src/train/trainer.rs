@@ -5,7 +5,7 @@ use super::ema::Ema;
 use super::error::TrainError;
 use super::evaluate::evaluate;
 use super::examples::{Examples, Target};
-use super::exec::{Dropout, Trainable};
+use super::exec::{Dropout, Param, Trainable};
 use super::freeze::{Pace, for_losses, paces};
 use super::loss::{Loss, Sums};
 use super::objective::{Batch, Objective};
@@ -242,9 +242,11 @@ impl<'a> Trainer<'a> {
         let TrainSettings { dropout: share, seed, .. } = *self.settings;
         self.model.set_dropout(Some(Dropout { share, seed, step: step as u64 }));
         let batch = Batch { epoch: self.epoch, indices, input, targets: &targets };
+        let kept = self.objective.shown(self.model.params()).map(|shown| exchange(&mut self.model, shown));
         let objective = &mut self.objective;
         let judge = |outputs: &[Vec<f32>], grads: &mut [Vec<f32>]| objective.judge(batch, outputs, grads);
         let sums = self.model.step_all(input, indices.len(), judge)??;
+        kept.map(|kept| exchange(&mut self.model, kept));
         if !sums.loss.is_finite() {
             return Err(self.diverged(sums.loss));
         }
@@ -353,6 +355,12 @@ impl<'a> Trainer<'a> {
         self.has_checkpoint = true;
         Ok(())
     }
+}
+
+/// Puts numbers in the place of the parameters, and gives those that were there.
+fn exchange(model: &mut Trainable, values: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+    let put = |(param, value): (&mut Param, Vec<f32>)| std::mem::replace(&mut param.value, value);
+    model.params_mut().iter_mut().zip(values).map(put).collect()
 }
 
 /// Everything that training changes: the parameters, then the running statistics.

@@ -192,6 +192,8 @@ mod tests {
             name: name.into(),
             op: "conv2d".into(),
             snr_db,
+            bits: 8,
+            alone_db: None,
         });
         let classes = ["ring".to_owned(), "cross".to_owned()];
         let plots = [

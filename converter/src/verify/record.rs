@@ -121,6 +121,17 @@ pub struct Layer {
     pub op: String,
     /// Signal over noise in decibels, all errors of the layers before included; absent where there is no error at all.
     pub snr_db: Option<f64>,
+    /// Bits of its numbers.
+    #[serde(default = "eight")]
+    pub bits: u8,
+    /// Where it could have 16 bits or 8: signal over noise of the network's outputs if it has 8 and of the
+    /// others only the sums that then cannot have 16, in decibels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone_db: Option<f64>,
+}
+
+fn eight() -> u8 {
+    8
 }
 
 /// One training, epoch by epoch.

@@ -2,7 +2,7 @@
 
 use super::accuracy::Scores;
 use super::plots;
-use super::record::{Exact, InputRecord, Measured, Network, Record};
+use super::record::{Exact, InputRecord, Layer, Measured, Network, Record};
 use crate::data::Kind;
 use std::fmt::Write;
 
@@ -35,6 +35,7 @@ fn write_page(page: &mut String, record: &Record, measured: &[Measured]) -> std:
         let note = "Signal over noise of each layer's int8 output against the float one, with the errors of all layers before it.";
         figure(page, "What quantization does, layer by layer", note, &plots::snr(&record.layers))?;
     }
+    sensitivity(page, record)?;
     let kind = record.data.input.kind();
     let note = format!(
         "Test {kind} by true class (down) and predicted class (across); shades are shares of a row, on a square-root scale."
@@ -133,6 +134,26 @@ fn networks(page: &mut String, record: &Record) -> std::fmt::Result {
     table(page, &heading, rows.into_iter())?;
     let loss = 100.0 * (student.scores.accuracy - record.int8.accuracy);
     writeln!(page, "<p>Quantization costs {loss:.2} points of accuracy.</p></section>")
+}
+
+/// What 8 bits instead of 16 would cost, tensor by tensor, the most sensitive first.
+fn sensitivity(page: &mut String, record: &Record) -> std::fmt::Result {
+    let mut layers: Vec<(f64, &Layer)> =
+        record.layers.iter().filter_map(|layer| layer.alone_db.map(|alone_db| (alone_db, layer))).collect();
+    if layers.is_empty() {
+        return Ok(());
+    }
+    layers.sort_by(|a, b| a.0.total_cmp(&b.0));
+    writeln!(
+        page,
+        "<section><h2>Bits between layers</h2><p>Signal over noise of the outputs if this tensor alone has 8 bits, \
+         and how many it got.</p>"
+    )?;
+    let rows = layers.iter().map(|(alone_db, layer)| {
+        vec![escape(&layer.name), layer.op.clone(), format!("{alone_db:.2} dB"), layer.bits.to_string()]
+    });
+    table(page, &["tensor", "op", "alone in 8 bits", "bits"], rows)?;
+    writeln!(page, "</section>")
 }
 
 fn exact(page: &mut String, record: &Record) -> std::fmt::Result {
@@ -303,6 +324,18 @@ mod tests {
         assert!(
             !page.contains("http://") || page.matches("http://").count() == page.matches("http://www.w3.org").count()
         );
+    }
+
+    #[test]
+    fn the_most_sensitive_tensors_come_first() {
+        let mut record = record();
+        let layer =
+            |name: &str, bits, alone_db| Layer { name: name.into(), op: "add16".into(), snr_db: None, bits, alone_db };
+        record.layers = vec![layer("early", 8, Some(31.0)), layer("late", 16, Some(12.0)), layer("plain", 8, None)];
+        let page = html(&record, &[]);
+        let section = page.split("Bits between layers").nth(1).unwrap().split("</section>").next().unwrap();
+        assert!(section.find("late") < section.find("early") && section.contains("12.00 dB"), "{section}");
+        assert!(!section.contains("plain"), "{section}");
     }
 
     #[test]

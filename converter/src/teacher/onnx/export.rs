@@ -168,6 +168,7 @@ impl Writer<'_> {
             Op::Embedding | Op::LayerNorm { .. } | Op::Normalize | Op::Attention { .. } | Op::Pick(_) => {
                 return Err(unsupported("networks for texts are not written as ONNX"));
             }
+            Op::Unary(Unary::Round { .. }) => return Err(unsupported("it stands for int8, which a model file holds")),
             Op::Unary(Unary::Gelu | Unary::GeluTanh) => return Err(unsupported("opset 17 has no such function")),
             Op::Unary(f) => self.unary(node, *f),
             Op::Add | Op::Mul => {
@@ -267,7 +268,13 @@ impl Writer<'_> {
             }
             Unary::LeakyRelu { alpha } => vec![proto::float("alpha", alpha)],
             Unary::HardSigmoid { alpha, beta } => vec![proto::float("alpha", alpha), proto::float("beta", beta)],
-            Unary::Relu | Unary::HardSwish | Unary::Sigmoid | Unary::Tanh | Unary::Gelu | Unary::GeluTanh => Vec::new(),
+            Unary::Relu
+            | Unary::HardSwish
+            | Unary::Sigmoid
+            | Unary::Tanh
+            | Unary::Gelu
+            | Unary::GeluTanh
+            | Unary::Round { .. } => Vec::new(),
         };
         self.emit(node, f.name(), &inputs, attributes);
     }

@@ -50,6 +50,7 @@ fn slope(function: Unary, x: f32, y: f32) -> f32 {
                 0.0
             }
         }
+        Unary::Round { scale, least, most, .. } => within((least - 0.5) * scale, (most + 0.5) * scale),
         Unary::Sigmoid | Unary::Tanh | Unary::Gelu | Unary::GeluTanh => 0.0,
     }
 }
