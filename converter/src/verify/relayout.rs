@@ -1,12 +1,13 @@
 //! The same model file with its weights in another order, so that every table can be tried on the one network.
 
+use limbeck_runtime::format::ALIGN;
 use limbeck_runtime::format::emit::{self, EmitError, File, PortSpec, Step};
 use limbeck_runtime::ops::{Conv2d, Depthwise, Linear, Op};
 use limbeck_runtime::quant::{Channels, MIN_MULTIPLIER};
-use limbeck_runtime::{AlignedBytes, Isa, Layout, Model, Port, Tensor, arena_bytes};
+use limbeck_runtime::{AlignedBytes, Isa, Layout, Model, Port, Tensor};
 
-/// Writes `model` again in `layout`. Places in the arena and planned scratch stay as they are, but the arena grows where a table that reads
-/// the new order wants more; self-tests are left out.
+/// Writes `model` again in `layout`. Places in the arena stay as they are; where a table that reads the new order wants more scratch than was
+/// planned, it lies behind all else, and the arena grows. Self-tests are left out.
 ///
 /// # Errors
 /// If a section becomes too large for the format.
@@ -22,24 +23,26 @@ pub fn relayout(model: &Model<'_>, layout: Layout) -> Result<AlignedBytes, EmitE
             Some((op, Layer::of(&op, layout), inputs, number(view.output()), view.scratch()))
         })
         .collect();
+    let behind = model.arena_bytes().next_multiple_of(ALIGN);
+    let mut arena_bytes = model.arena_bytes();
     let steps: Vec<Step<'_>> = ops
         .iter()
-        .map(|(op, layer, inputs, output, scratch)| Step {
-            op: layer.put_into(*op, layout),
-            inputs,
-            output: *output,
-            scratch_offset: scratch.start,
-            scratch_bytes: scratch.len(),
+        .map(|(op, layer, inputs, output, planned)| {
+            let op = layer.put_into(*op, layout);
+            let tables = Isa::ALL.iter().filter(|isa| isa.layout() == layout);
+            let wanted = tables.map(|&isa| op.scratch(isa)).max().unwrap_or(0);
+            let scratch = if wanted <= planned.len() { planned.clone() } else { behind..behind + wanted };
+            arena_bytes = arena_bytes.max(scratch.end);
+            Step { op, inputs, output: *output, scratch_offset: scratch.start, scratch_bytes: scratch.len() }
         })
         .collect();
     let inputs: Vec<(Port<'_>, Option<Vec<i8>>)> =
         (0..model.inputs()).filter_map(|i| model.input(i)).map(|port| (port, pixel_table(&port))).collect();
     let outputs: Vec<(Port<'_>, Option<Vec<i8>>)> =
         (0..model.outputs()).filter_map(|i| model.output(i)).map(|port| (port, None)).collect();
-    let tables = Isa::ALL.iter().filter(|isa| isa.layout() == layout);
     emit::to_bytes(&File {
         layout,
-        arena_bytes: tables.map(|&isa| arena_bytes(model, isa)).fold(model.arena_bytes(), usize::max),
+        arena_bytes,
         tensors: &tensors,
         ops: &steps,
         inputs: &specs(&inputs, number),
