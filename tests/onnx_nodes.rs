@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 /// An operator, how the names of its cases begin (after `test_`), and how many of them must pass.
 const OPERATORS: &[(&str, &[&str], usize)] = &[
     ("Add", &["add", "add_*"], 2),
+    ("Attention", &["attention_4d*"], 1),
     ("AveragePool", &["averagepool_*"], 14),
     ("BatchNormalization", &["batchnorm_*"], 2),
     ("Cast", &["cast_*"], 6),
@@ -25,12 +26,14 @@ const OPERATORS: &[(&str, &[&str], usize)] = &[
     ("Div", &["div", "div_*"], 3),
     ("Dropout", &["dropout_*", "training_dropout*"], 4),
     ("Flatten", &["flatten_*"], 9),
+    ("Gelu", &["gelu_*"], 4),
     ("Gemm", &["gemm_*"], 11),
     ("GlobalAveragePool", &["globalaveragepool*"], 2),
     ("HardSigmoid", &["hardsigmoid*"], 3),
     ("HardSwish", &["hardswish*"], 1),
     ("Identity", &["identity*"], 1),
     ("LeakyRelu", &["leakyrelu*"], 3),
+    ("LpNormalization", &["l2normalization_*"], 1),
     ("MatMul", &["matmul_*"], 7),
     ("MaxPool", &["maxpool_*"], 12),
     ("Mul", &["mul", "mul_*"], 3),
@@ -191,7 +194,8 @@ fn compare(graph: &Graph, inputs: &[PathBuf], output: &Path, name: &str) -> Resu
     let expected = tensor(&output.to_owned())?;
     // Half-precision numbers are kept in full precision, so they differ by what rounding to them would lose.
     // One case has its expected numbers written with four digits.
-    let rounded = name.to_lowercase().contains("float16") || name.ends_with("ceil_last_window_starts_on_pad");
+    let rounded = ["float16", "fp16"].iter().any(|half| name.to_lowercase().contains(half))
+        || name.ends_with("ceil_last_window_starts_on_pad");
     let tolerance = if rounded { 1e-3 } else { 1e-5 };
     let check = |how: &str, found: &[Tensor]| close(&found[0], &expected, tolerance).map_err(|e| format!("{how}: {e}"));
     check("as imported", &reference::run(graph, &inputs).map_err(|e| e.to_string())?)?;

@@ -70,20 +70,24 @@ pub(super) fn gelu<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
 /// Attention by heads in its parts, as older operator sets have it; a rule joins those of an encoder.
 pub(super) fn attention<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
     let [q, k, v] = [lower.operand(call, 0)?, lower.operand(call, 1)?, lower.operand(call, 2)?];
-    let &[_, _, _, depth] = lower.shape(q) else {
+    let (&[_, _, _, depth], [_, _, _, _], [_, _, _, _]) = (lower.shape(q), lower.shape(k), lower.shape(v)) else {
         return Err(Problem::unsupported("its heads are no axis", "queries [batch, heads, tokens, depth]"));
     };
     let past = (4..call.node.input.len()).any(|index| call.input(index).is_some());
     if past || call.int("is_causal", 0) != 0 || call.float("softcap", 0.0) != 0.0 {
         return Err(Problem::unsupported("it is that of a decoder", "attention of each token to all"));
     }
+    if lower.shape(k)[..2] != lower.shape(q)[..2] || lower.shape(v)[..2] != lower.shape(q)[..2] {
+        return Err(Problem::unsupported("several heads share keys", "keys and values of as many heads as queries"));
+    }
     if let Some(mask) = lower.constant(call, 3)? {
-        let open = if mask.datum_type() == tract::DatumType::Bool { 1 } else { 0 };
-        if lower.ints(call, 3)?.is_some_and(|mask| mask.iter().any(|&value| value != open)) {
-            return Err(Problem::unsupported(
-                "some tokens do not see others",
-                "a mask that follows from `attention_mask` alone",
-            ));
+        let is_open = match mask.datum_type() {
+            tract::DatumType::Bool => lower.ints(call, 3)?.is_some_and(|mask| mask.iter().all(|&sees| sees != 0)),
+            _ => lower.weight(call, 3)?.is_some_and(|mask| mask.data().iter().all(|&added| added == 0.0)),
+        };
+        if !is_open {
+            let supported = "a mask that follows from `attention_mask` alone";
+            return Err(Problem::unsupported("some tokens see others less", supported));
         }
     }
     let scale = call.float("scale", 1.0 / (depth as f32).sqrt());
