@@ -86,7 +86,7 @@ fn a_resnet_8_fits_its_budget_on_every_board() {
         let plan = plan(&int8, &PlanTarget::new(target).unwrap()).unwrap();
         let file = pack(&int8, &plan, &PackInfo::default()).unwrap();
         // Two images of 16 KiB, the second of which takes the residual sum in place, and working memory.
-        assert!(plan.arena_bytes <= 34 << 10, "{}: {} bytes of arena", target.name, plan.arena_bytes);
+        assert!(plan.arena_bytes <= 35 << 10, "{}: {} bytes of arena", target.name, plan.arena_bytes);
         assert!(file.len() <= 90_000, "{}: {} bytes of file", target.name, file.len());
         assert_eq!(plan.steps.iter().filter(|s| s.add.is_some()).count(), 3, "{}", target.name);
     }
