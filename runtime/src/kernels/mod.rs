@@ -20,6 +20,7 @@
 // The only folder with unsafe code; each block states why it is sound.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod band;
 pub(crate) mod cast;
@@ -37,6 +38,13 @@ pub mod scalar;
 mod sweep;
 #[cfg(test)]
 mod tests;
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128"),
+    all(target_arch = "arm", target_os = "none", feature = "isa-dsp")
+))]
+mod under;
 #[cfg(target_arch = "wasm32")]
 mod wasm32;
 #[cfg(target_arch = "x86_64")]

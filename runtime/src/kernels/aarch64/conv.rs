@@ -5,7 +5,7 @@ use super::tile::{OVERREAD, PANEL, Tile, pack};
 use crate::kernels::band::Band;
 use crate::kernels::cast;
 use crate::kernels::eights::{Blocks, EIGHT};
-use crate::kernels::fill::{Image, fill};
+use crate::kernels::fill::Bands;
 use crate::kernels::sweep::{Pixels, Taps};
 use crate::kernels::{Layout, scalar};
 use crate::ops::{Conv2d, Linear};
@@ -72,22 +72,21 @@ fn multiply_blocks<T: Tile>(op: &Linear<'_>, taps: &Taps, input: &[i8], output: 
 /// Band by band: a copy with its padding, then the products.
 #[target_feature(enable = "neon")]
 fn multiply<T: Tile>(op: &Conv2d<'_>, band: &Band, taps: &Taps, input: &[i8], output: &mut [i8], scratch: &mut [u8]) {
-    let image = Image { values: input, shape: op.input, pad: op.window.pad, zero: op.input_zero };
-    let channels = op.output.channels;
-    let row = op.output.width * channels;
-    for (i, output) in output.chunks_mut(band.outputs * row).enumerate() {
-        fill(band, &image, i * band.outputs, scratch, |v| v as u8);
-        let count = output.len() / channels;
-        let reach = taps.reach() + OVERREAD;
-        let Some(pixels) = Pixels::new(band, 1, op.output.width, count, reach, scratch.len()) else { continue };
-        for panel in 0..channels.div_ceil(PANEL) {
-            let panel = Panel::<T>::new(op, taps, panel);
-            match op.residual {
-                None => strip::<T, false>(&panel, pixels, scratch, output),
-                Some(_) => strip::<T, true>(&panel, pixels, scratch, output),
+    let bands = Bands::of_conv2d(op, band, taps, OVERREAD, input);
+    bands.each(
+        scratch,
+        output,
+        |v| [v as u8],
+        |pixels, values, output| {
+            for panel in 0..op.output.channels.div_ceil(PANEL) {
+                let panel = Panel::<T>::new(op, taps, panel);
+                match op.residual {
+                    None => strip::<T, false>(&panel, pixels, values, output),
+                    Some(_) => strip::<T, true>(&panel, pixels, values, output),
+                }
             }
-        }
-    }
+        },
+    );
 }
 
 /// All pixels of a band with one panel: the weights stay in the nearest cache. `ADD` says whether there is a residual.

@@ -7,7 +7,7 @@
 use core::arch::asm;
 
 use super::super::AttentionScratch;
-use super::insn::{even_bytes, high_lanes, low_lanes, odd_bytes};
+use super::insn::{even_bytes, four, high_lanes, low_lanes, odd_bytes};
 use crate::kernels::scalar;
 use crate::ops::{Attention, Qkv};
 
@@ -121,15 +121,6 @@ fn weigh(op: &Attention, scores: &mut [u32]) -> u32 {
         scores[pair] = first | second << 16;
     }
     total
-}
-
-/// Four bytes from number `at` on; zeros if they are not there.
-#[inline(always)]
-fn four(values: &[i8], at: usize) -> u32 {
-    match values.get(at..).and_then(|values| values.first_chunk::<4>()) {
-        Some(four) => u32::from_le_bytes(four.map(|v| v as u8)),
-        None => 0,
-    }
 }
 
 /// The products of a key with four rows of queries: 17 instructions for 16 multiply-accumulates.

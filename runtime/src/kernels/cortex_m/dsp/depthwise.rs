@@ -11,7 +11,7 @@
 use core::arch::asm;
 
 use super::super::{DepthwiseScratch, QUAD};
-use super::insn::{add_products, even_bytes, high_lanes, low_lanes, odd_bytes};
+use super::insn::{add_products, even_bytes, four, high_lanes, low_lanes, odd_bytes};
 use super::requantize::{Channel, Exact, Fast, Finish, prepare};
 use crate::kernels::scalar;
 use crate::ops::Depthwise;
@@ -193,15 +193,6 @@ impl Job<'_> {
             }
             (from, to) = (from.wrapping_add(2 * count), to.wrapping_add(1));
         }
-    }
-}
-
-/// Four bytes from number `at` on; zeros if they are not there.
-#[inline(always)]
-fn four(values: &[i8], at: usize) -> u32 {
-    match values.get(at..).and_then(|values| values.first_chunk::<4>()) {
-        Some(four) => u32::from_le_bytes(four.map(|v| v as u8)),
-        None => 0,
     }
 }
 

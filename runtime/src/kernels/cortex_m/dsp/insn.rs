@@ -102,3 +102,12 @@ pub(super) fn max_bytes(a: u32, b: u32) -> u32 {
     }
     result
 }
+
+/// Four bytes from number `at` on; zeros if they are not there.
+#[inline(always)]
+pub(super) fn four(values: &[i8], at: usize) -> u32 {
+    match values.get(at..).and_then(|values| values.first_chunk::<4>()) {
+        Some(four) => u32::from_le_bytes(four.map(|v| v as u8)),
+        None => 0,
+    }
+}

@@ -4,7 +4,7 @@ use core::arch::wasm32::*;
 
 use super::requantize::{Eight, Range, Rescale, Sum, load, numbers, store};
 use crate::kernels::band::Band;
-use crate::kernels::fill::{Image, fill};
+use crate::kernels::fill::Bands;
 use crate::kernels::sweep::{Pixels, Taps};
 use crate::kernels::{Layout, scalar};
 use crate::ops::{Conv2d, Linear};
@@ -37,18 +37,17 @@ pub(super) fn linear(op: &Linear<'_>, input: &[i8], output: &mut [i8], scratch: 
 
 /// Band by band: a copy with its padding, then the products.
 fn multiply(op: &Conv2d<'_>, band: &Band, taps: &Taps, input: &[i8], output: &mut [i8], scratch: &mut [u8]) {
-    let image = Image { values: input, shape: op.input, pad: op.window.pad, zero: op.input_zero };
-    let channels = op.output.channels;
-    let row = op.output.width * channels;
-    for (i, output) in output.chunks_mut(band.outputs * row).enumerate() {
-        fill(band, &image, i * band.outputs, scratch, |v| v as u8);
-        let count = output.len() / channels;
-        let pixels = Pixels::new(band, 1, op.output.width, count, taps.reach(), scratch.len());
-        let Some(pixels) = pixels else { continue };
-        for panel in 0..channels.div_ceil(PANEL) {
-            strip(&Panel::new(op, taps, panel), pixels, scratch, output);
-        }
-    }
+    let bands = Bands::of_conv2d(op, band, taps, 0, input);
+    bands.each(
+        scratch,
+        output,
+        |v| [v as u8],
+        |pixels, values, output| {
+            for panel in 0..op.output.channels.div_ceil(PANEL) {
+                strip(&Panel::new(op, taps, panel), pixels, values, output);
+            }
+        },
+    );
 }
 
 /// All pixels of a band with one panel.

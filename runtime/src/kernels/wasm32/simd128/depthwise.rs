@@ -4,7 +4,7 @@ use core::arch::wasm32::*;
 
 use super::requantize::{Eight, Range, Rescale, load, numbers, store};
 use crate::kernels::band::Band;
-use crate::kernels::fill::{Image, fill};
+use crate::kernels::fill::Bands;
 use crate::kernels::sweep::Pixels;
 use crate::ops::Depthwise;
 
@@ -20,20 +20,17 @@ pub(super) fn depthwise(op: &Depthwise<'_>, input: &[i8], output: &mut [i8], scr
     if !op.fits(input, output) || output.is_empty() || scratch.len() < band.bytes(1) {
         return;
     }
-    let image = Image { values: input, shape: op.input, pad: op.window.pad, zero: op.input_zero };
-    let channels = op.output.channels;
-    let row = op.output.width * channels;
-    for (i, output) in output.chunks_mut(band.outputs * row).enumerate() {
-        fill(&band, &image, i * band.outputs, scratch, |v| v as u8);
-        let window = &op.window;
-        let last_tap = [0, 1].map(|axis| (window.kernel[axis] - 1) * window.dilation[axis]);
-        let reach = (last_tap[0] * band.columns + last_tap[1] + 1) * channels + BLOCK;
-        let count = output.len() / channels;
-        let Some(pixels) = Pixels::new(&band, 1, op.output.width, count, reach, scratch.len()) else { continue };
-        for channel in (0..channels).step_by(BLOCK) {
-            Block::new(op, &band, channel).sweep(pixels, scratch, output);
-        }
-    }
+    let bands = Bands::of_depthwise(op, &band, BLOCK, input);
+    bands.each(
+        scratch,
+        output,
+        |v| [v as u8],
+        |pixels, values, output| {
+            for channel in (0..op.output.channels).step_by(BLOCK) {
+                Block::new(op, &band, channel).sweep(pixels, values, output);
+            }
+        },
+    );
 }
 
 /// Eight channels and what requantizes them.

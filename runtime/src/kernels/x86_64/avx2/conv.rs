@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use super::requantize::{Range, Rescale, Sum, Wide, load, store};
 use crate::kernels::band::Band;
-use crate::kernels::fill::{Image, fill};
+use crate::kernels::fill::Bands;
 use crate::kernels::sweep::{Pixels, Taps};
 use crate::kernels::x86_64::{GROUP, PANEL};
 use crate::kernels::{Layout, scalar};
@@ -40,19 +40,13 @@ pub(super) fn linear(op: &Linear<'_>, input: &[i8], output: &mut [i8], scratch: 
 /// Band by band: a copy in 16 bits with the layout's 128 added, then the products.
 #[target_feature(enable = "avx2")]
 fn multiply(op: &Conv2d<'_>, band: &Band, taps: &Taps, input: &[i8], output: &mut [i8], scratch: &mut [u8]) {
-    let image = Image { values: input, shape: op.input, pad: op.window.pad, zero: op.input_zero };
-    let channels = op.output.channels;
-    let row = op.output.width * channels;
-    for (i, output) in output.chunks_mut(band.outputs * row).enumerate() {
-        let (values, _) = scratch.as_chunks_mut::<2>();
-        fill(band, &image, i * band.outputs, values, |v| ((v as u8 ^ 0x80) as u16).to_le_bytes());
-        let count = output.len() / channels;
-        let pixels = Pixels::new(band, 2, op.output.width, count, taps.reach(), scratch.len());
-        let Some(pixels) = pixels else { continue };
-        for panel in 0..channels.div_ceil(PANEL) {
-            strip(&Panel::new(op, taps, panel), pixels, scratch, output);
+    let bands = Bands::of_conv2d(op, band, taps, 0, input);
+    let convert = |v| ((v as u8 ^ 0x80) as u16).to_le_bytes();
+    bands.each(scratch, output, convert, |pixels, values, output| {
+        for panel in 0..op.output.channels.div_ceil(PANEL) {
+            strip(&Panel::new(op, taps, panel), pixels, values, output);
         }
-    }
+    });
 }
 
 /// All pixels of a band with one panel.

@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 
 use super::requantize::{Range, Rescale, load, store, widen};
+use crate::kernels::under::for_each_block;
 use crate::ops::{AvgPool, MaxPool};
 
 /// See [`crate::Kernels::max_pool`].
@@ -23,46 +24,25 @@ pub(super) fn avg_pool(op: &AvgPool<'_>, input: &[i8], output: &mut [i8]) {
 
 #[target_feature(enable = "avx2")]
 fn maxima(op: &MaxPool, input: &[i8], output: &mut [i8]) {
-    let channels = op.output.channels;
-    for (i, pixel) in output.chunks_exact_mut(channels.max(1)).enumerate() {
-        let rows = op.window.under(0, i / op.output.width, op.input.height);
-        let columns = op.window.under(1, i % op.output.width, op.input.width);
-        for (block, out) in pixel.chunks_mut(16).enumerate() {
-            let mut max = _mm_set1_epi8(i8::MIN);
-            for y in rows.clone() {
-                for x in columns.clone() {
-                    let values = &input[(y * op.input.width + x) * channels + block * 16..][..out.len()];
-                    max = _mm_max_epi8(max, load(values));
-                }
-            }
-            store(out, max);
-        }
-    }
+    for_each_block::<16>(op, output, |under, channel, out| {
+        let mut max = _mm_set1_epi8(i8::MIN);
+        under.each(input, channel, out.len(), |values| max = _mm_max_epi8(max, load(values)));
+        store(out, max);
+    });
 }
 
 #[target_feature(enable = "avx2")]
 fn means(op: &AvgPool<'_>, input: &[i8], output: &mut [i8]) {
-    let MaxPool { input: image, output: shape, window } = op.pool;
-    let channels = shape.channels;
     let range = Range::new(op.range);
-    for (i, pixel) in output.chunks_exact_mut(channels.max(1)).enumerate() {
-        let [rows, columns] =
-            [window.under(0, i / shape.width, image.height), window.under(1, i % shape.width, image.width)];
-        let n = rows.len() * columns.len();
+    for_each_block::<16>(&op.pool, output, |under, channel, out| {
+        let n = under.pixels();
         let (multiplier, shift) = op.factor(n);
-        let rescale = Rescale::splat(multiplier, shift);
-        let start = _mm256_set1_epi32((n as i32).wrapping_mul(-(op.input_zero as i32)));
-        for (block, out) in pixel.chunks_mut(16).enumerate() {
-            let mut sums = [start; 2];
-            for y in rows.clone() {
-                for x in columns.clone() {
-                    let values = &input[(y * image.width + x) * channels + block * 16..][..out.len()];
-                    for (sum, value) in sums.iter_mut().zip(widen(load(values))) {
-                        *sum = _mm256_add_epi32(*sum, value);
-                    }
-                }
+        let mut sums = [_mm256_set1_epi32((n as i32).wrapping_mul(-(op.input_zero as i32))); 2];
+        under.each(input, channel, out.len(), |values| {
+            for (sum, value) in sums.iter_mut().zip(widen(load(values))) {
+                *sum = _mm256_add_epi32(*sum, value);
             }
-            store(out, range.pack(rescale.apply(sums)));
-        }
-    }
+        });
+        store(out, range.pack(Rescale::splat(multiplier, shift).apply(sums)));
+    });
 }

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use super::requantize::{Range, Rescale, Sum, first, parts};
 use crate::kernels::band::Band;
-use crate::kernels::fill::{Image, fill};
+use crate::kernels::fill::Bands;
 use crate::kernels::sweep::{Pixels, Taps};
 use crate::kernels::x86_64::{GROUP, PANEL};
 use crate::kernels::{Layout, scalar};
@@ -34,15 +34,8 @@ pub(super) fn linear(op: &Linear<'_>, input: &[i8], output: &mut [i8], scratch: 
 /// Band by band: a copy with 128 added, which makes all values unsigned, then the products.
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
 fn multiply(op: &Conv2d<'_>, band: &Band, taps: &Taps, input: &[i8], output: &mut [i8], scratch: &mut [u8]) {
-    let image = Image { values: input, shape: op.input, pad: op.window.pad, zero: op.input_zero };
-    let row = op.output.width * op.output.channels;
-    for (i, output) in output.chunks_mut(band.outputs * row).enumerate() {
-        fill(band, &image, i * band.outputs, scratch, |v| v as u8 ^ 0x80);
-        let count = output.len() / op.output.channels;
-        if let Some(pixels) = Pixels::new(band, 1, op.output.width, count, taps.reach(), scratch.len()) {
-            sweep(op, taps, pixels, scratch, output);
-        }
-    }
+    let bands = Bands::of_conv2d(op, band, taps, 0, input);
+    bands.each(scratch, output, |v| [v as u8 ^ 0x80], |pixels, values, output| sweep(op, taps, pixels, values, output));
 }
 
 /// All pixels of a band with some panels, then with the next: the weights stay in the nearest cache.
