@@ -132,7 +132,7 @@ fn models_are_run_and_every_table_says_the_same() {
         assert_eq!((forced["table"].as_str(), &forced["results"][0]["digest"]), (Some(table), digest));
         assert_eq!(of("eval --data generated --limit 24").answer()["digest"], eval["digest"]);
         let timed = of("bench --runs 5").answer();
-        assert_keys(&timed, "model table min_ms median_ms runs");
+        assert_keys(&timed, "model table min_ms median_ms runs load_ms");
         assert_eq!((timed["table"].as_str(), &timed["runs"]), (Some(table), &Value::from(5)));
     }
     assert_eq!(run("verify --table scalar").answer()["random"], true);

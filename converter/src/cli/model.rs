@@ -79,14 +79,16 @@ pub(super) fn eval(args: &EvalArgs, output: &Output, ui: &Ui) -> Result<(), Fail
 /// `limbeck bench`
 pub(super) fn bench(args: &BenchArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let (bytes, kernels) = load(&args.model)?;
+    let load_ms = host::time_to_load(&args.model.model, &bytes, kernels)?.as_secs_f64() * 1e3;
     let model = host::parse(&args.model.model, &bytes)?;
     let measured = host::measure(&model, kernels, args.length, args.runs, Duration::MAX, ui)?;
     let mut value = serde_json::to_value(&measured)?;
     value["model"] = json!(args.model.model);
+    value["load_ms"] = json!(load_ms);
     output.answer(&value, || {
         let tokens = measured.tokens.map_or_else(String::new, |tokens| format!(", {tokens} tokens"));
         format!(
-            "{} in layout {}, one thread{tokens}: median {:.4} ms, least {:.4} ms of {} runs",
+            "{} in layout {}, one thread{tokens}: median {:.4} ms, least {:.4} ms of {} runs, loaded in {load_ms:.4} ms",
             measured.table, measured.layout, measured.median_ms, measured.min_ms, measured.runs
         )
     })

@@ -183,6 +183,15 @@ pub fn with_session<T>(
     })
 }
 
+/// What it takes to make a model file that is in memory ready to run: to check all of it, and to make a session.
+///
+/// # Errors
+/// As [`parse`] and [`with_session`].
+pub fn time_to_load(path: &Path, bytes: &[u8], kernels: &'static Kernels) -> Result<Duration, HostError> {
+    let start = Instant::now();
+    with_session(&parse(path, bytes)?, kernels, |_| start.elapsed())
+}
+
 /// Examples of one piece of work.
 const BLOCK: usize = 32;
 
