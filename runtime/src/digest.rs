@@ -39,11 +39,23 @@ pub const fn fnv1a64(bytes: &[i8]) -> u64 {
 }
 
 /// CRC-32 (polynomial 0x04c11db7 reflected, as in zlib) of several pieces one after another.
+///
+/// With `std` a library computes it with the CPU's own instructions; its tables are too large for a chip.
+#[cfg(feature = "std")]
+pub(crate) fn crc32(pieces: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    pieces.iter().for_each(|piece| hasher.update(piece));
+    hasher.finalize()
+}
+
+/// CRC-32 (polynomial 0x04c11db7 reflected, as in zlib) of several pieces one after another.
+#[cfg(not(feature = "std"))]
 pub(crate) fn crc32(pieces: &[&[u8]]) -> u32 {
     let bytes = pieces.iter().copied().flatten();
     !bytes.fold(!0, |crc: u32, &byte| CRC_TABLE[((crc ^ byte as u32) & 255) as usize] ^ crc >> 8)
 }
 
+#[cfg(not(feature = "std"))]
 static CRC_TABLE: [u32; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
