@@ -17,6 +17,8 @@ macro_rules! for_each_isa {
             Scalar "scalar" Layout::LANES, super::scalar::SCRATCH, [all()] super::scalar;
             /// AVX2: almost every x86-64 CPU since 2013.
             Avx2 "avx2" Layout::N16K4, Scratch::WORD_BANDS, [target_arch = "x86_64"] super::x86_64::avx2;
+            /// AVX-VNNI: laptops without AVX-512, Intel's since the 12th generation.
+            AvxVnni "avx_vnni" Layout::N16K4, Scratch::BYTE_BANDS, [target_arch = "x86_64"] super::x86_64::avx_vnni;
             /// AVX-512 with VNNI: servers since Cascade Lake, desktops since Zen 4.
             Avx512Vnni "avx512_vnni" Layout::N16K4, Scratch::BYTE_BANDS, [target_arch = "x86_64"] super::x86_64::avx512_vnni;
             /// AMX for bytes: servers since Sapphire Rapids.

@@ -3,6 +3,7 @@
 pub(super) mod amx;
 pub(super) mod avx2;
 pub(super) mod avx512_vnni;
+pub(super) mod avx_vnni;
 mod sequences;
 
 /// Channels in a panel of weights.

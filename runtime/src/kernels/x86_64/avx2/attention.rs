@@ -1,8 +1,9 @@
-//! Attention: scores of four rows with keys in panels, their weights, then sums over pairs of rows of values, all in pairs of 16 bits.
+//! Attention: scores of four rows with keys in panels, their weights, then sums over pairs of rows of values.
 
 use core::arch::x86_64::*;
 
 use super::requantize::{Range, Rescale, Wide, load, store};
+use super::tile::Tile;
 use crate::kernels::head::{Head, PANEL, ROWS, VECTOR};
 use crate::ops::{Attention, Qkv};
 use crate::quant::EXP2;
@@ -22,17 +23,28 @@ static POWERS: [i32; 256] = {
 };
 
 /// See [`crate::Kernels::attention`].
-pub(super) fn attention(op: &Attention, inputs: Qkv<'_>, output: &mut [i8], scratch: &mut [u8]) {
-    let parts = Head::of(op, 2);
+pub(in crate::kernels::x86_64) fn attention<T: Tile<SIZE>, const SIZE: usize>(
+    op: &Attention,
+    inputs: Qkv<'_>,
+    output: &mut [i8],
+    scratch: &mut [u8],
+) {
+    let parts = Head::of(op, SIZE);
     if op.fits(inputs, output) && scratch.len() >= parts.bytes(op) {
         // SAFETY: the table is given out only if the CPU has the features (`available`).
-        unsafe { heads(op, &parts, inputs, output, scratch) }
+        unsafe { heads::<T, SIZE>(op, &parts, inputs, output, scratch) }
     }
 }
 
 /// One head after another.
 #[target_feature(enable = "avx2")]
-fn heads(op: &Attention, parts: &Head, [q, k, v]: Qkv<'_>, output: &mut [i8], scratch: &mut [u8]) {
+fn heads<T: Tile<SIZE>, const SIZE: usize>(
+    op: &Attention,
+    parts: &Head,
+    [q, k, v]: Qkv<'_>,
+    output: &mut [i8],
+    scratch: &mut [u8],
+) {
     let (vectors, _) = scratch.as_chunks_mut::<VECTOR>();
     let (keys, rest) = vectors.split_at_mut(parts.keys());
     let (values, scores) = rest.split_at_mut(parts.values());
@@ -40,13 +52,13 @@ fn heads(op: &Attention, parts: &Head, [q, k, v]: Qkv<'_>, output: &mut [i8], sc
     let range = Range::new(op.range);
     for head in 0..op.heads {
         let from = head * op.size;
-        pack_keys(op, parts, &k[from..], keys);
+        pack_keys::<T, SIZE>(op, parts, &k[from..], keys);
         pack_values(op, parts, &v[from..], values);
         for row in (0..op.rows).step_by(ROWS) {
             let count = ROWS.min(op.rows - row);
             let at = |i: usize| (row + i.min(count - 1)) * op.width() + from;
             let queries: [&[i8]; ROWS] = core::array::from_fn(|i| &q[at(i)..][..op.size]);
-            score(parts, &queries, keys, scores);
+            score::<T, SIZE>(parts, &queries, keys, scores);
             let mut factors = [Rescale::splat(0, 0); ROWS];
             for (factor, scores) in factors.iter_mut().zip(scores.chunks_exact_mut(parts.row)) {
                 let (multiplier, shift) = op.factor(weigh(op.rows, &rescale, scores));
@@ -54,7 +66,7 @@ fn heads(op: &Attention, parts: &Head, [q, k, v]: Qkv<'_>, output: &mut [i8], sc
             }
             let weights: [&[Stored]; ROWS] = core::array::from_fn(|i| &scores[i * parts.row..][..parts.row]);
             for block in 0..parts.blocks {
-                let sums = mix(parts, values, &weights, block);
+                let sums = mix::<T, SIZE>(parts, values, &weights, block);
                 for (i, (sum, factor)) in sums.into_iter().zip(&factors).take(count).enumerate() {
                     let out = &mut output[at(i)..][16 * block..op.size.min(16 * block + 16)];
                     store(out, range.pack(factor.apply(sum)));
@@ -64,17 +76,14 @@ fn heads(op: &Attention, parts: &Head, [q, k, v]: Qkv<'_>, output: &mut [i8], sc
     }
 }
 
-/// The keys of a head in panels, two channels a lane; what is missing is 0.
-fn pack_keys(op: &Attention, parts: &Head, k: &[i8], keys: &mut [Stored]) {
+/// The keys of a head in panels; those that are missing are arbitrary.
+fn pack_keys<T: Tile<SIZE>, const SIZE: usize>(op: &Attention, parts: &Head, k: &[i8], keys: &mut [Stored]) {
     for (panel, groups) in keys.chunks_exact_mut(parts.groups).enumerate() {
-        groups.as_flattened_mut().fill(0);
         let rows = k.chunks(op.width()).skip(panel * PANEL).take(PANEL);
         for (lane, row) in rows.enumerate() {
-            for (group, channels) in groups.iter_mut().zip(row[..op.size].chunks(2)) {
-                let lane = group[4 * lane..][..4].as_chunks_mut::<2>().0;
-                for (to, &key) in lane.iter_mut().zip(channels) {
-                    *to = i16::from(key).to_le_bytes();
-                }
+            let row = &row[..op.size];
+            for (i, group) in groups.iter_mut().enumerate() {
+                group[4 * lane..][..4].copy_from_slice(&T::key(row, i).to_le_bytes());
             }
         }
     }
@@ -97,15 +106,22 @@ fn pack_values(op: &Attention, parts: &Head, v: &[i8], values: &mut [Stored]) {
 
 /// The scores of some rows, which all keys share.
 #[target_feature(enable = "avx2")]
-fn score(parts: &Head, queries: &[&[i8]; ROWS], keys: &[Stored], scores: &mut [Stored]) {
+fn score<T: Tile<SIZE>, const SIZE: usize>(
+    parts: &Head,
+    queries: &[&[i8]; ROWS],
+    keys: &[Stored],
+    scores: &mut [Stored],
+) {
     for (panel, groups) in keys.chunks_exact(parts.groups).enumerate() {
         let mut sums = [[_mm256_setzero_si256(); 2]; ROWS];
-        for (group, own) in groups.iter().enumerate() {
+        for (i, own) in groups.iter().enumerate() {
             let own = get(own);
             for (sums, query) in sums.iter_mut().zip(queries) {
-                let a = query.get(2 * group).copied().unwrap_or(0);
-                let b = query.get(2 * group + 1).copied().unwrap_or(0);
-                add_products(sums, own, i32::from(a) & 0xffff | i32::from(b) << 16);
+                let query = _mm256_set1_epi32(T::query(query, i));
+                for (sum, own) in sums.iter_mut().zip(own) {
+                    // SAFETY: the table is given out only if the CPU has the features (`available`).
+                    *sum = unsafe { T::add_scores(*sum, own, query) };
+                }
             }
         }
         for (sums, scores) in sums.iter().zip(scores.chunks_exact_mut(parts.row)) {
@@ -171,27 +187,26 @@ fn power_of(t: __m256i) -> __m256i {
 
 /// Sums of weighted values of a block of channels.
 #[target_feature(enable = "avx2")]
-fn mix(parts: &Head, values: &[Stored], weights: &[&[Stored]; ROWS], block: usize) -> [Wide; ROWS] {
+fn mix<T: Tile<SIZE>, const SIZE: usize>(
+    parts: &Head,
+    values: &[Stored],
+    weights: &[&[Stored]; ROWS],
+    block: usize,
+) -> [Wide; ROWS] {
     let mut sums = [[_mm256_setzero_si256(); 2]; ROWS];
     for (pair, values) in values.chunks_exact(parts.blocks).enumerate() {
         let own = get(&values[block]);
         for (sums, weights) in sums.iter_mut().zip(weights) {
             // SAFETY: a row has the weights of all pairs, 32 bits for each.
             let both = unsafe { weights.as_ptr().cast::<i32>().add(pair).read_unaligned() };
-            add_products(sums, own, both);
+            let both = _mm256_set1_epi32(both);
+            for (sum, own) in sums.iter_mut().zip(own) {
+                // SAFETY: the table is given out only if the CPU has the features (`available`).
+                *sum = unsafe { T::add_pairs(*sum, own, both) };
+            }
         }
     }
     sums
-}
-
-/// Adds the products of each lane's pair with this pair.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn add_products(sums: &mut Wide, own: Wide, pair: i32) {
-    let pair = _mm256_set1_epi32(pair);
-    for (sum, own) in sums.iter_mut().zip(own) {
-        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(own, pair));
-    }
 }
 
 #[inline]

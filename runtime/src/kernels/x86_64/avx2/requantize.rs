@@ -6,7 +6,7 @@ use crate::ops::Add;
 use crate::quant::{Channels, Output};
 
 /// Sixteen values in 32 bits: two halves of eight.
-pub(super) type Wide = [__m256i; 2];
+pub(in crate::kernels::x86_64) type Wide = [__m256i; 2];
 
 /// Multipliers and shifts of sixteen channels, taken apart for [`Rescale::apply`].
 #[derive(Clone, Copy)]
@@ -160,7 +160,7 @@ pub(super) fn widen(v: __m128i) -> Wide {
 /// The first eight values.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn eight(values: &[i32]) -> __m256i {
+pub(in crate::kernels::x86_64) fn eight(values: &[i32]) -> __m256i {
     let values = &values[..8];
     // SAFETY: eight values.
     unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
