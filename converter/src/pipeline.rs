@@ -1,6 +1,7 @@
 //! START HERE: the stages in order, each one call from the former stage's artifact to the next.
 
 mod data;
+mod describe;
 mod encoders;
 mod error;
 mod float;
@@ -11,6 +12,7 @@ mod pretrain;
 mod qat;
 #[cfg(test)]
 mod tests;
+mod times;
 
 pub use data::Data;
 pub use error::BuildError;
@@ -24,6 +26,9 @@ use crate::recipe::Recipe;
 use crate::train::Control;
 use crate::verify::record::{Measured, Record};
 use crate::watch::{Stage, Watch};
+use std::cell::RefCell;
+use std::time::Instant;
+use times::Times;
 
 /// A recipe being made: every method is a stage, and takes what the former stages gave.
 pub struct Build<'a> {
@@ -31,6 +36,7 @@ pub struct Build<'a> {
     store: &'a Store,
     watch: &'a dyn Watch,
     threads: usize,
+    times: RefCell<Times>,
 }
 
 /// A finished build.
@@ -49,7 +55,7 @@ pub struct Built {
 impl<'a> Build<'a> {
     /// Makes `recipe` in `store` on `threads` threads, of which no result depends.
     pub fn new(recipe: &'a Recipe, store: &'a Store, watch: &'a dyn Watch, threads: usize) -> Self {
-        Build { recipe, store, watch, threads }
+        Build { recipe, store, watch, threads, times: RefCell::new(Times::open(store)) }
     }
 
     /// All stages. What is stored and still good is used again.
@@ -76,7 +82,7 @@ impl<'a> Build<'a> {
             models: &models,
         };
         let record = self.verify(&made)?;
-        let measured = self.report(&record, &models)?;
+        let measured = self.report(&record, &data, &models)?;
         if record.bars.iter().any(|bar| !bar.met) {
             return Err(BuildError::Missed(record.bars));
         }
@@ -102,7 +108,14 @@ impl<'a> Build<'a> {
         if self.watch.stopped() {
             return Err(BuildError::Interrupted { stage });
         }
-        let (result, line, reused) = work().map_err(|error| error.at(stage))?;
+        let begun = Instant::now();
+        let done = work();
+        let time = begun.elapsed();
+        if done.is_err() && self.watch.stopped() {
+            self.times.borrow_mut().stopped(self.store, stage, time)?;
+        }
+        let (result, line, reused) = done.map_err(|error| error.at(stage))?;
+        self.times.borrow_mut().finished(self.store, stage, &line, reused, time)?;
         self.watch.end(stage, &line, reused);
         Ok(result)
     }

@@ -4,5 +4,6 @@ mod bad;
 mod commands;
 mod images;
 mod interrupted;
+mod report;
 mod support;
 mod texts;

@@ -29,7 +29,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Install what is missing to build and test everything: cross toolchain, emulator, Python packages.
+    /// Install what is missing to build and test everything: cross toolchain, emulators, a browser, Python packages.
     Setup(setup::Args),
     /// Run every test tier, or the ones named; the last line is `N passed, N failed`.
     Test(test::Args),

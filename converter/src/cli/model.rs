@@ -12,6 +12,7 @@ use crate::verify::Feed;
 use crate::verify::accuracy::{Scores, score};
 use crate::verify::exact::{self, Subject};
 use crate::verify::host;
+use crate::verify::timing::{self, Effort};
 use crate::watch::{Stage, Watch};
 use limbeck_runtime::{AlignedBytes, Kernels, Model, Rng};
 use serde_json::json;
@@ -79,9 +80,9 @@ pub(super) fn eval(args: &EvalArgs, output: &Output, ui: &Ui) -> Result<(), Fail
 /// `limbeck bench`
 pub(super) fn bench(args: &BenchArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
     let (bytes, kernels) = load(&args.model)?;
-    let load_ms = host::time_to_load(&args.model.model, &bytes, kernels)?.as_secs_f64() * 1e3;
+    let load_ms = timing::time_to_load(&args.model.model, &bytes, kernels)?.as_secs_f64() * 1e3;
     let model = host::parse(&args.model.model, &bytes)?;
-    let measured = host::measure(&model, kernels, args.length, args.runs, Duration::MAX, ui)?;
+    let measured = timing::measure(&model, kernels, args.length, Effort { runs: args.runs, most: Duration::MAX }, ui)?;
     let mut value = serde_json::to_value(&measured)?;
     value["model"] = json!(args.model.model);
     value["load_ms"] = json!(load_ms);

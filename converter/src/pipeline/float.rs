@@ -322,6 +322,8 @@ pub(super) fn training(name: &str, epochs: &[Epoch]) -> Training {
         loss: epochs.iter().map(|epoch| epoch.loss).collect(),
         accuracy: epochs.iter().map(|epoch| epoch.accuracy).collect(),
         held_out: epochs.iter().map(|epoch| epoch.valid_accuracy).collect(),
+        held_out_loss: epochs.iter().map(|epoch| epoch.valid_loss).collect(),
+        learning_rate: epochs.iter().map(|epoch| epoch.learning_rate).collect(),
     }
 }
 

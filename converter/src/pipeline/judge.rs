@@ -1,5 +1,6 @@
 //! The last stages: what was made is verified, judged against the recipe's bars, and described.
 
+use super::describe::{self, Said};
 use super::label::Views;
 use super::{Build, BuildError, Data, Packed, Planned, Quantized, Student, Teachers};
 use crate::artifact::{Key, write_whole};
@@ -10,10 +11,10 @@ use crate::verify::accuracy::{agreement, score};
 use crate::verify::exact::{self, Subject};
 use crate::verify::host::{self, HostError};
 use crate::verify::record::{
-    Agreement, Bar, DataRecord, InputRecord, Layer, Measured, ModelRecord, Network, Record, TargetRecord, TextRecord,
-    Training,
+    Agreement, Bar, DataRecord, InputRecord, Measured, ModelRecord, Network, Record, TextRecord, Training,
 };
-use crate::verify::report;
+use crate::verify::report::{self, Found};
+use crate::verify::timing::{self, Effort};
 use crate::watch::Stage;
 use limbeck_runtime::quant::CONTRACT_VERSION;
 use limbeck_runtime::{Isa, Kernels};
@@ -22,14 +23,13 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Raised when the code of a stage changes what it makes.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// The record of a build, in its work folder.
 const RECORD: &str = "record.json";
 
-/// Runs timed for the report, on each table, and the time for them.
-const RUNS: u32 = 1000;
-const MOST: Duration = Duration::from_secs(1);
+/// How long each table is timed for the report.
+const EFFORT: Effort = Effort { runs: 1000, most: Duration::from_secs(1) };
 
 /// All that the earlier stages made.
 #[derive(Clone, Copy, Debug)]
@@ -98,19 +98,23 @@ impl Build<'_> {
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn report(&self, record: &Record, models: &[Packed]) -> Result<Vec<Measured>, BuildError> {
+    pub fn report(&self, record: &Record, data: &Data, models: &[Packed]) -> Result<Vec<Measured>, BuildError> {
         self.stage(Stage::Report, "timing", || {
             let mut measured = Vec::new();
             for (packed, kernels) in models.iter().take(1).flat_map(|packed| Kernels::all().map(move |k| (packed, k))) {
                 let path = Path::new(&packed.file);
                 let bytes = host::in_layout_of(path, packed.bytes.clone(), kernels)?;
                 let model = host::parse(path, &bytes)?;
-                measured.push(host::measure(&model, kernels, None, RUNS, MOST, self.watch)?);
+                let whole = timing::measure(&model, kernels, None, EFFORT, self.watch)?;
+                let ops_ms = timing::measure_ops(&model, kernels, None, EFFORT, self.watch)?;
+                measured.push(Measured { ops_ms, ..whole });
             }
+            let times = self.times.borrow().stages().to_vec();
             let page = self.store.path("report.html");
-            write_whole(&page, report::html(record, &measured).as_bytes())?;
-            let both = json!({ "record": record, "measured": measured });
-            write_whole(&self.store.path("report.json"), &serde_json::to_vec_pretty(&both)?)?;
+            let html = report::html(&Found { record, measured: &measured, times: &times, test: &data.test });
+            write_whole(&page, html.as_bytes())?;
+            let all = json!({ "record": record, "measured": measured, "stages": times });
+            write_whole(&self.store.path("report.json"), &serde_json::to_vec_pretty(&all)?)?;
             Ok((measured, page.display().to_string(), false))
         })
     }
@@ -126,6 +130,8 @@ impl Build<'_> {
         let float_logits = self.float_logits(&student.network.graph, &test, test.len())?;
         let teacher_logits = self.teacher_logits(data, teachers)?;
         let judged = |logits: &[f32]| score(logits, labels, classes);
+        let said =
+            Said { test: &data.test, teacher: teacher_logits.as_deref(), student: &float_logits, int8: &int8_logits };
         let (float, int8) = (judged(&float_logits), judged(&int8_logits));
 
         let mut record = Record {
@@ -154,10 +160,14 @@ impl Build<'_> {
                 scores: float,
             },
             int8,
-            layers: layers(quantized),
+            layers: describe::layers(quantized),
             trainings: trainings(teachers, pretrained, student, quantized),
-            models: models.iter().map(model_record).collect::<Result<_, _>>()?,
-            targets: plans.iter().map(|planned| target_record(planned, models)).collect(),
+            artifacts: describe::artifacts(made)?,
+            memory: describe::arenas(quantized, plans),
+            examples: said.evenly(),
+            disagreements: said.furthest(),
+            models: models.iter().map(describe::model).collect::<Result<_, _>>()?,
+            targets: plans.iter().map(|planned| describe::target(planned, models)).collect(),
             exact,
             bars: Vec::new(),
             not_run: not_run(plans),
@@ -226,17 +236,6 @@ fn subject(packed: &Packed) -> Result<Subject<'_>, HostError> {
     Ok(Subject { file: &packed.file, model, names: &packed.names })
 }
 
-fn layers(quantized: &Quantized) -> Vec<Layer> {
-    let layer = |error: &crate::quantize::LayerError| Layer {
-        name: error.tensor.clone(),
-        op: error.op.clone(),
-        snr_db: error.snr_db,
-        bits: error.bits,
-        alone_db: error.alone_db,
-    };
-    quantized.report.layers.iter().map(layer).collect()
-}
-
 fn trainings(
     teachers: &Teachers,
     pretrained: Option<&Student>,
@@ -249,30 +248,6 @@ fn trainings(
     });
     let of_student = pretrained.into_iter().chain([student]).map(|student| &student.training);
     of_teachers.chain(of_student.chain([&quantized.training]).flatten().cloned()).collect()
-}
-
-fn model_record(packed: &Packed) -> Result<ModelRecord, BuildError> {
-    let model = host::parse(Path::new(&packed.file), &packed.bytes)?;
-    Ok(ModelRecord {
-        file: packed.file.clone(),
-        layout: host::layout_name(model.layout()),
-        bytes: packed.bytes.len() as u64,
-        arena_bytes: model.arena_bytes() as u64,
-        sha256: packed.digest.to_string(),
-    })
-}
-
-fn target_record(planned: &Planned, models: &[Packed]) -> TargetRecord {
-    let device = planned.target.device.as_ref();
-    let bytes = models.iter().find(|packed| packed.file == planned.file).map_or(0, |packed| packed.bytes.len() as u64);
-    TargetRecord {
-        name: planned.target.name.clone(),
-        file: planned.file.clone(),
-        table: planned.target.isa().to_owned(),
-        flash: device.map(|device| [bytes, device.model_flash_bytes().into()]),
-        ram: device.map(|device| [planned.plan.arena_bytes as u64, device.arena_bytes().into()]),
-        predicted_ms: planned.cost.as_ref().map(|cost| cost.milliseconds),
-    }
 }
 
 /// What could not be checked here, and why.

@@ -4,6 +4,7 @@ mod arena;
 mod budget;
 mod cost;
 mod lifetime;
+mod memory;
 mod order;
 mod target;
 mod tasks;
@@ -11,6 +12,7 @@ mod tasks;
 pub use arena::{ALIGN, Arena, Buffer, assign, least};
 pub use budget::{BudgetError, Fit, fit};
 pub use cost::{Cost, cost};
+pub use memory::memory;
 pub use target::PlanTarget;
 
 use crate::quantize::{QuantGraph, QuantOp};

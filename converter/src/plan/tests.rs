@@ -3,6 +3,7 @@
 use super::*;
 use crate::graph::Window;
 use crate::quantize::{Affine, Clamp, QuantNode, TensorId, Weights};
+use crate::verify::record::Block;
 
 const UNIT: Affine = Affine { scale: 1.0, zero_point: 0 };
 
@@ -72,6 +73,16 @@ fn check(graph: &QuantGraph, plan: &Plan) {
     let stored: Vec<usize> = (0..graph.nodes.len()).filter(|&i| is_stored(&graph.nodes[i].op)).collect();
     assert_eq!(nodes, stored, "each node runs once");
     assert!(plan.arena_bytes >= plan.live_bytes);
+    let blocks = memory(graph, plan, "f").blocks;
+    for (at, step) in plan.steps.iter().enumerate() {
+        // Bytes that a result takes over from an operand count once, and others belong to one block only.
+        let alive: Vec<&Block> = blocks.iter().filter(|b| b.first <= at && at <= b.last).collect();
+        let mut ranges: Vec<_> = alive.iter().map(|b| (b.offset, b.bytes.next_multiple_of(ALIGN))).collect();
+        ranges.sort_unstable();
+        ranges.dedup();
+        assert!(ranges.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "step {at}: {alive:?}");
+        assert_eq!(ranges.iter().map(|range| range.1).sum::<usize>(), step.live_bytes, "step {at}: {alive:?}");
+    }
 }
 
 #[test]

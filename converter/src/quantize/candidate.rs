@@ -113,7 +113,9 @@ impl Candidate {
         let tensors = self.mapping.iter().map(|(form, chosen)| {
             let name = self.float.value(form.value).name.clone();
             let name = if form.narrowed { name + NARROWED } else { name };
-            TensorReport { name, affine: chosen.affine, calibrator: chosen.calibrator }
+            let seen =
+                self.calibration.stats(form.value).and_then(|stats| stats.observer.bounds()).map(<[f32; 2]>::from);
+            TensorReport { name, affine: chosen.affine, calibrator: chosen.calibrator, seen }
         });
         let layers = self.errors.1.iter().cloned().map(|layer| {
             let found = alone.iter().find(|(name, _)| *name == layer.tensor);

@@ -121,6 +121,9 @@ pub struct TensorReport {
     pub affine: Affine,
     /// Who chose them; absent if they were fixed.
     pub calibrator: Option<Calibrator>,
+    /// The least and the greatest value that calibration saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<[f32; 2]>,
 }
 
 /// What the quantizer did and measured.

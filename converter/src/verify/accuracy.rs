@@ -12,6 +12,9 @@ pub struct Scores {
     pub n: usize,
     /// Share classified right, from 0 to 1.
     pub accuracy: f64,
+    /// Between these two the accuracy on all examples of this kind lies with 95 % confidence (Wilson 1927).
+    #[serde(default)]
+    pub interval: [f64; 2],
     /// Mean cross entropy in nats.
     pub cross_entropy: f64,
     /// Expected calibration error (Naeini et al. 2015, Guo et al. 2017): how far confidence is from accuracy, on average
@@ -60,7 +63,27 @@ pub fn score(logits: &[f32], labels: &[u32], classes: usize) -> Scores {
         bin.accuracy /= bin.n as f64;
     }
     let (accuracy, cross_entropy) = (correct as f64 / total, loss / total);
-    Scores { n, accuracy, cross_entropy, calibration_error, confusion, reliability: bins.to_vec() }
+    let interval = wilson(accuracy, n);
+    Scores { n, accuracy, interval, cross_entropy, calibration_error, confusion, reliability: bins.to_vec() }
+}
+
+/// The 95 % confidence interval of a share that was found among `n` examples: Wilson's score interval, which stays between 0
+/// and 1 and is not empty where the share is one of them.
+pub fn wilson(share: f64, n: usize) -> [f64; 2] {
+    /// The normal distribution has 95 % of its weight closer to its mean than so many standard deviations.
+    const Z: f64 = 1.959_963_985;
+    if n == 0 {
+        return [0.0, 1.0];
+    }
+    let (n, z2) = (n as f64, Z * Z);
+    let middle = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = Z / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
+    [(middle - half).max(0.0), (middle + half).min(1.0)]
+}
+
+/// Half the sum of the differences of two distributions: 0 if they are the same, 1 if they have nothing in common.
+pub fn total_variation(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() / 2.0
 }
 
 /// The share of examples to which two networks give the same class.
@@ -104,6 +127,17 @@ mod tests {
         assert!((scores.calibration_error - (0.75 - 2.0 / 3.0)).abs() < 1e-6);
         let used: Vec<_> = scores.reliability.iter().filter(|bin| bin.n > 0).collect();
         assert_eq!((used.len(), used[0].n), (1, 3));
+    }
+
+    #[test]
+    fn intervals_as_in_textbooks() {
+        let rows =
+            [(0.8, 10, [0.4902, 0.9433]), (0.0, 20, [0.0, 0.1611]), (1.0, 20, [0.8389, 1.0]), (0.5, 0, [0.0, 1.0])];
+        for (share, n, expected) in rows {
+            let found = wilson(share, n);
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{share} of {n}: {found:?}");
+        }
+        assert!((total_variation(&[0.7, 0.3, 0.0], &[0.2, 0.3, 0.5]) - 0.5).abs() < 1e-12);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Model files on this computer: read, checked, run over many examples, timed.
 
 use super::Feed;
-use super::record::Measured;
 use super::relayout::relayout;
 use crate::artifact::{ArtifactError, Doing};
 use crate::data::Kind;
@@ -17,7 +16,6 @@ use limbeck_runtime::{
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 /// Why a model file did not run.
 #[derive(Debug, thiserror::Error)]
@@ -183,15 +181,6 @@ pub fn with_session<T>(
     })
 }
 
-/// What it takes to make a model file that is in memory ready to run: to check all of it, and to make a session.
-///
-/// # Errors
-/// As [`parse`] and [`with_session`].
-pub fn time_to_load(path: &Path, bytes: &[u8], kernels: &'static Kernels) -> Result<Duration, HostError> {
-    let start = Instant::now();
-    with_session(&parse(path, bytes)?, kernels, |_| start.elapsed())
-}
-
 /// Examples of one piece of work.
 const BLOCK: usize = 32;
 
@@ -286,70 +275,4 @@ pub fn logits(model: &Model<'_>, outputs: &[i8]) -> Vec<f32> {
 /// Token ids at random, for a model of texts.
 pub(crate) fn random_ids(rng: &mut Rng, vocabulary: usize, length: usize) -> Vec<u16> {
     (0..length).map(|_| u16::try_from(rng.below(vocabulary.max(1))).unwrap_or(0)).collect()
-}
-
-/// Times single runs on one thread, after some to warm up: `runs` of them, or as many as fit into `most`. Texts are of `length`
-/// tokens, or as long as the model takes.
-///
-/// # Errors
-/// If the table does not read the file's layout, the model takes no such text, or the user stops it.
-pub fn measure(
-    model: &Model<'_>,
-    kernels: &'static Kernels,
-    length: Option<usize>,
-    runs: u32,
-    most: Duration,
-    watch: &dyn Watch,
-) -> Result<Measured, HostError> {
-    /// Long enough for a CPU to reach its clock.
-    const WARM_UP: Duration = Duration::from_millis(100);
-    let input = task(model)?.input;
-    let length = match input {
-        Input::Text { tokens, .. } => Some(length.unwrap_or(tokens)),
-        Input::Image(_) if length.is_some() => {
-            return Err(HostError::Kind { expected: Kind::Images, found: Kind::Texts });
-        }
-        Input::Image(_) => None,
-    };
-    let mut times = with_session(model, kernels, |session| {
-        let mut rng = Rng::new(1);
-        match (input, length) {
-            (Input::Text { vocabulary, .. }, Some(length)) => {
-                session.set_tokens(&random_ids(&mut rng, vocabulary, length))?;
-            }
-            _ => session.input_mut(0).fill_with(|| rng.byte()),
-        }
-        // The input's memory is used again during a run, so every run begins with the same bytes.
-        let input = session.input_mut(0).to_vec();
-        let mut run = || {
-            session.input_mut(0).copy_from_slice(&input);
-            let start = Instant::now();
-            session.run();
-            start.elapsed()
-        };
-        let start = Instant::now();
-        while start.elapsed() < WARM_UP && !watch.stopped() {
-            run();
-        }
-        let start = Instant::now();
-        let go_on = |times: &Vec<Duration>| times.is_empty() || start.elapsed() < most && !watch.stopped();
-        let mut times = Vec::new();
-        while times.len() < runs as usize && go_on(&times) {
-            times.push(run());
-        }
-        Ok::<_, HostError>(times)
-    })??;
-    if watch.stopped() {
-        return Err(HostError::Interrupted);
-    }
-    times.sort_unstable();
-    let ms = |time: Option<&Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1e3);
-    Ok(Measured {
-        table: kernels.isa.name().to_owned(),
-        layout: layout_name(model.layout()),
-        tokens: length,
-        min_ms: ms(times.first()),
-        median_ms: ms(times.get(times.len() / 2)),
-        runs: times.len() as u32,
-    })
 }

@@ -4,9 +4,9 @@ pub mod accuracy;
 pub mod exact;
 mod feed;
 pub mod host;
-mod plots;
 pub mod record;
 pub mod relayout;
 pub mod report;
+pub mod timing;
 
 pub use feed::Feed;

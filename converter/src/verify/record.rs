@@ -29,6 +29,18 @@ pub struct Record {
     pub layers: Vec<Layer>,
     /// How the trainings went; those of this build only.
     pub trainings: Vec<Training>,
+    /// What the stages made, in order, by its hash.
+    #[serde(default)]
+    pub artifacts: Vec<Artifact>,
+    /// Where tensors lie in the arena, for each model file.
+    #[serde(default)]
+    pub memory: Vec<Memory>,
+    /// Test examples taken evenly, and what the networks say of them.
+    #[serde(default)]
+    pub examples: Vec<Example>,
+    /// Test examples on which the int8 student is furthest from its teachers, or else from the float student.
+    #[serde(default)]
+    pub disagreements: Vec<Example>,
     /// The model files.
     pub models: Vec<ModelRecord>,
     /// What each target makes of them.
@@ -128,10 +140,30 @@ pub struct Layer {
     /// others only the sums that then cannot have 16, in decibels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alone_db: Option<f64>,
+    /// How its integers stand for real numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<Mapping>,
 }
 
 fn eight() -> u8 {
     8
+}
+
+/// How integers of a tensor stand for real numbers: `real = scale * (integer - zero_point)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Size of a step.
+    pub scale: f32,
+    /// The integer that means zero.
+    pub zero_point: i32,
+    /// The least and the greatest number that it can hold.
+    pub range: [f32; 2],
+    /// The least and the greatest number that calibration saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<[f32; 2]>,
+    /// Who chose the range; absent if it was fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrator: Option<String>,
 }
 
 /// One training, epoch by epoch.
@@ -145,6 +177,109 @@ pub struct Training {
     pub accuracy: Vec<f64>,
     /// Share right of the examples held out, where some were.
     pub held_out: Vec<Option<f64>>,
+    /// Mean cross entropy of the examples held out, where some were.
+    #[serde(default)]
+    pub held_out_loss: Vec<Option<f64>>,
+    /// Learning rate at the end of each epoch.
+    #[serde(default)]
+    pub learning_rate: Vec<f64>,
+}
+
+/// What a stage made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// The stage.
+    pub stage: String,
+    /// What it made.
+    pub what: String,
+    /// Its hash, or that of all that it is made from.
+    pub sha256: String,
+}
+
+/// The arena of a model file, op by op.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The model file.
+    pub file: String,
+    /// Size of the arena.
+    pub arena_bytes: u64,
+    /// Bytes in use in the worst op: no arena for this order could be smaller.
+    pub live_bytes: u64,
+    /// The ops in order.
+    pub ops: Vec<OpRecord>,
+    /// What lies in the arena.
+    pub blocks: Vec<Block>,
+}
+
+/// An op of a model file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpRecord {
+    /// Its name in the graph.
+    pub name: String,
+    /// What it does.
+    pub kind: String,
+}
+
+/// Bytes of the arena that are in use from one op to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// The tensor, or the op whose working memory it is.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// First byte.
+    pub offset: usize,
+    /// How many.
+    pub bytes: usize,
+    /// The first op that uses it.
+    pub first: usize,
+    /// The last op that uses it.
+    pub last: usize,
+}
+
+/// What bytes of the arena are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// What a run is given.
+    Input,
+    /// What passes from op to op.
+    Tensor,
+    /// What a run gives.
+    Output,
+    /// Working memory of one op.
+    Scratch,
+}
+
+/// A test example, and what the networks say of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// Its number in the test part.
+    pub index: usize,
+    /// Itself, if it is a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Its class.
+    pub class: usize,
+    /// What the teachers together say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<Said>,
+    /// What the float student says.
+    pub student: Said,
+    /// What the int8 student says.
+    pub int8: Said,
+    /// Total variation between the int8 student's probabilities and the teachers', or else the float student's: from 0, where
+    /// they are the same, to 1.
+    pub distance: f64,
+}
+
+/// The class that a network finds most likely.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Said {
+    /// The class.
+    pub class: usize,
+    /// Its probability.
+    pub probability: f64,
 }
 
 /// A model file.
@@ -160,6 +295,18 @@ pub struct ModelRecord {
     pub arena_bytes: u64,
     /// SHA-256 of the file.
     pub sha256: String,
+    /// What its bytes are for, in the order in which they lie there.
+    #[serde(default)]
+    pub sections: Vec<SectionRecord>,
+}
+
+/// A part of a model file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SectionRecord {
+    /// What it holds.
+    pub name: String,
+    /// How many bytes.
+    pub bytes: u64,
 }
 
 /// A target, and what it makes of the model.
@@ -177,6 +324,22 @@ pub struct TargetRecord {
     pub ram: Option<[u64; 2]>,
     /// Predicted milliseconds of a run; absent on hosts.
     pub predicted_ms: Option<f64>,
+    /// What that is made of; absent on hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<Prediction>,
+}
+
+/// How the time of a run on a board is predicted: instructions by fitted costs, cycles by a mean, time by the clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// The core whose figures are used.
+    pub core: String,
+    /// Instructions of a run.
+    pub instructions: f64,
+    /// Mean cycles of one.
+    pub cycles_per_instruction: f64,
+    /// Cycles of a second.
+    pub clock_hz: u32,
 }
 
 /// What was compared, and found equal, byte for byte.
@@ -235,4 +398,20 @@ pub struct Measured {
     pub median_ms: f64,
     /// Runs timed.
     pub runs: u32,
+    /// Median time of each op in order, in milliseconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ops_ms: Vec<f64>,
+}
+
+/// How long a stage took on the machine that ran it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageTime {
+    /// The stage.
+    pub stage: String,
+    /// What it said of its result.
+    pub result: String,
+    /// Seconds, those before interruptions included; absent where it was made by a program that did not keep them.
+    pub seconds: Option<f64>,
+    /// Whether this build found its result in the work folder.
+    pub reused: bool,
 }

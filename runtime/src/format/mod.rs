@@ -105,6 +105,22 @@ impl Section {
         Section::Vocabulary,
         Section::Signature,
     ];
+
+    /// The section in a word or two.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Section::Ops => "ops",
+            Section::Tensors => "tensors",
+            Section::Ports => "ports",
+            Section::Weights => "weights",
+            Section::Tables => "tables",
+            Section::SelfTests => "self-tests",
+            Section::Labels => "labels",
+            Section::Metadata => "metadata",
+            Section::Vocabulary => "vocabulary",
+            Section::Signature => "signature",
+        }
+    }
 }
 
 record! {

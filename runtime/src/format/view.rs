@@ -4,7 +4,7 @@ use core::ops::Range;
 use core::str::Lines;
 
 use super::bytes::{Field, tail};
-use super::{ALIGN, Certificate, Extent, Header, OpHeader, PortRecord, SelfTestRecord, TensorRecord};
+use super::{ALIGN, Certificate, Extent, Header, OpHeader, PortRecord, Section, SelfTestRecord, TensorRecord};
 use crate::digest::Rng;
 use crate::error::LoadError;
 use crate::kernels::{Layout, cast};
@@ -194,6 +194,11 @@ impl<'a> Model<'a> {
         let shape = Shape { height, width, channels };
         let (element, sequence) = (Element::from_number(record.kind)?, record.sequence != 0);
         Some(Tensor { offset: record.offset as usize, shape, element, sequence })
+    }
+
+    /// Bytes of each section, in the order in which they lie in the file.
+    pub fn sections(&self) -> [(Section, usize); 10] {
+        core::array::from_fn(|i| (Section::ALL[i], self.header.sections[i].bytes as usize))
     }
 
     /// Bytes of weights.

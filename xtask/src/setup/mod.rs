@@ -41,6 +41,7 @@ pub(crate) fn run(args: &Args) -> Result {
     // The tests that need these skip without them, aloud.
     hosts.install().unwrap_or_else(|error| eprintln!("setup: no libraries for other hosts: {error}"));
     install_hosts().unwrap_or_else(|error| eprintln!("setup: nothing to run programs of other hosts: {error}"));
+    install_browser().unwrap_or_else(|error| eprintln!("setup: no browser: {error}"));
     venv::install().unwrap_or_else(|error| eprintln!("setup: no Python packages: {error}"));
     println!("setup: ready");
     Ok(())
@@ -99,6 +100,9 @@ fn missing(cross: &cross::Cross, hosts: &cross::Cross) -> Vec<(&'static str, &'s
             missing.push((package, "builds or runs kernels for other hosts"));
         }
     }
+    if !has_browser() {
+        missing.push((BROWSERS[0], "opens reports"));
+    }
     if venv::node_tests().is_none() {
         missing.push(("onnx in target/venv", "its node tests measure the importer"));
     }
@@ -116,6 +120,24 @@ pub(crate) const NODE: &str = "node";
 /// What builds or runs programs of other hosts, with the packages that have it.
 const HOST_PROGRAMS: [(&str, &str); 3] =
     [(AARCH64_EMULATOR, "qemu-user"), (AARCH64_LINKER, "gcc-aarch64-linux-gnu"), (NODE, "nodejs")];
+
+/// Names under which the browser that opens reports may be installed; the first is also Debian's package.
+const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+fn has_browser() -> bool {
+    BROWSERS.into_iter().any(starts)
+}
+
+fn install_browser() -> Result {
+    if has_browser() {
+        return Ok(());
+    }
+    if !apt::is_here() {
+        return Err("install Chromium".into());
+    }
+    // Pages without any font have no size.
+    apt::install(&[BROWSERS[0], "fonts-dejavu-core"])
+}
 
 fn starts(program: &str) -> bool {
     succeeds(Command::new(program).arg("--version"))
