@@ -1,7 +1,10 @@
 //! What the cases share: random parameters, packed weights, and the comparison of two outputs.
 
+use core::ops::Range;
+
 use super::cases::WIDTHS;
-use super::{ACTIVATION, CHANNELS, Difference, Rng, WEIGHTS, Workspace};
+use super::guard::Edge;
+use super::{Arrays, Difference, MARGIN, ROOM, Rng, SCRATCH, Workspace};
 use crate::kernels::{Isa, Layout, Order};
 use crate::ops::{Add, Conv2d, Depthwise, Linear, Window};
 use crate::quant::{Channels, MIN_MULTIPLIER, Output};
@@ -9,8 +12,8 @@ use crate::tensor::Shape;
 
 pub(super) type Outcome = Result<(), Difference>;
 
-/// Room left before and after an output, and for odd alignments.
-const MARGIN: usize = 32;
+/// What lies before and after slices, in one run and the other: values that sums, minima and maxima are all sensitive to.
+const OUTSIDE: [i8; 2] = [i8::MIN, i8::MAX];
 
 /// Weights and channel arrays of one side of a comparison.
 #[derive(Clone, Copy)]
@@ -33,24 +36,45 @@ impl<'a> Params<'a> {
     }
 }
 
+impl Arrays {
+    /// What the table under test is given (0), or scalar (1).
+    fn of(&self, side: usize) -> Params<'_> {
+        let n = self.channels_len[side];
+        Params {
+            weights: &self.weights[side][..self.weights_len[side]],
+            channels: Channels {
+                bias: &self.bias[side][..n],
+                multiplier: &self.multiplier[..n],
+                shift: &self.shift[..n],
+            },
+        }
+    }
+
+    /// Changes what lies after them.
+    fn surround(&mut self, outside: i8) {
+        let ([weights, _], [n, _]) = (self.weights_len, self.channels_len);
+        self.weights[0][weights..].fill(outside);
+        self.bias[0][n..].fill(outside as i32);
+        self.multiplier[n..].fill(outside as i32);
+        self.shift[n..].fill(outside as u8);
+    }
+}
+
 /// Buffers of one case: an input and two equal outputs, at odd places, among noise.
 pub(super) struct Bench<'a> {
     work: &'a mut Workspace,
-    noise: Rng,
-    input: core::ops::Range<usize>,
-    output: core::ops::Range<usize>,
+    input: Range<usize>,
+    output: Range<usize>,
 }
 
 impl<'a> Bench<'a> {
     /// Fills the buffers for an input and an output of these lengths.
     pub(super) fn new(work: &'a mut Workspace, rng: &mut Rng, input: usize, output: usize) -> Self {
-        let [at, to] = [rng.pick(&[0, 0, 16, 1, 3, 5]), MARGIN / 2 + rng.pick(&[0, 0, 1, 2, 7])];
+        let [at, to] = [MARGIN + rng.pick(&[0, 0, 16, 1, 3, 5]), MARGIN + rng.pick(&[0, 0, 1, 2, 7])];
         fill(rng, &mut work.input);
-        let mut bench = Bench { work, noise: Rng::new(rng.word()), input: at..at + input, output: to..to + output };
-        // An elementwise op reads its operand from the output, so the noise must have the values of operands.
-        fill(&mut bench.noise.clone(), &mut bench.work.expected);
-        fill(&mut bench.noise, &mut bench.work.actual);
-        bench
+        // An elementwise op reads its operand from the output.
+        fill(rng, &mut work.original);
+        Bench { work, input: at..at + input, output: to..to + output }
     }
 
     /// The same with buffers that begin at multiples of two, for elements of 16 bits.
@@ -68,27 +92,24 @@ impl<'a> Bench<'a> {
         actual: impl Fn(Params, &[i8], &mut [i8], &mut [u8]),
         scratch: impl Fn(Params) -> usize,
     ) -> Outcome {
-        let work = self.work;
-        let [own, other] = [0, 1].map(|i| Params {
-            weights: &work.weights[i],
-            channels: Channels { bias: &work.bias[i], multiplier: &work.multiplier, shift: &work.shift },
-        });
+        let Workspace { scratch: room, input, original, actual: output, arrays, .. } = &mut *self.work;
+        let own = arrays.of(0);
         let bytes = scratch(own);
-        let input = &work.input[self.input];
-        let Some(scratch) = work.scratch.get_mut(..bytes) else { return Err(Difference::Scratch { bytes }) };
-        scratch.fill(0xa5);
-        let [start, end] = [self.output.start, self.output.end];
-        actual(own, input, &mut work.actual[start..end - 1], scratch);
-        actual(own, &input[1..], &mut work.actual[start..end], scratch);
-        if bytes > 0 {
-            actual(own, input, &mut work.actual[start..end], &mut scratch[..bytes - 1]);
+        if bytes > SCRATCH {
+            return Err(Difference::Scratch { bytes });
         }
-        if work.actual != work.expected {
+        let (room, input) = (&mut room[MARGIN..][..bytes], &input[self.input.clone()]);
+        let Range { start, end } = self.output;
+        *output = *original;
+        actual(own, input, &mut output[start..end - 1], room);
+        actual(own, &input[1..], &mut output[start..end], room);
+        if bytes > 0 {
+            actual(own, input, &mut output[start..end], &mut room[..bytes - 1]);
+        }
+        if output != original {
             return Err(Difference::Careless);
         }
-        expected(other, input, &mut work.expected[start..end]);
-        actual(own, input, &mut work.actual[start..end], scratch);
-        same(&work.expected, &work.actual, start..end)
+        self.run(bytes, expected, actual)
     }
 
     /// The same for an op that works in place and takes any length.
@@ -97,15 +118,54 @@ impl<'a> Bench<'a> {
         expected: impl Fn(&[i8], &mut [i8]),
         actual: impl Fn(&[i8], &mut [i8]),
     ) -> Outcome {
-        let work = self.work;
-        expected(&work.input[self.input.clone()], &mut work.expected[self.output.clone()]);
-        actual(&work.input[self.input], &mut work.actual[self.output.clone()]);
-        same(&work.expected, &work.actual, self.output)
+        self.run(0, |_, x, y| expected(x, y), |_, x, y, _| actual(x, y))
+    }
+
+    /// Runs both on buffers of the right sizes, the one under test among several surroundings.
+    fn run(
+        self,
+        bytes: usize,
+        expected: impl Fn(Params, &[i8], &mut [i8]),
+        actual: impl Fn(Params, &[i8], &mut [i8], &mut [u8]),
+    ) -> Outcome {
+        let Bench { work, input: from, output: to } = self;
+        let Workspace { scratch, input, original, expected: wanted, actual: output, arrays, guards } = work;
+        *wanted = *original;
+        expected(arrays.of(1), &input[from.clone()], &mut wanted[to.clone()]);
+        let scratch = &mut scratch[..bytes + 2 * MARGIN];
+        for outside in OUTSIDE {
+            arrays.surround(outside);
+            *output = *original;
+            for (buffer, inside) in [(&mut *input, &from), (&mut *wanted, &to), (&mut *output, &to)] {
+                buffer[inside.start - MARGIN..inside.start].fill(outside);
+                buffer[inside.end..inside.end + MARGIN].fill(outside);
+            }
+            scratch.fill(outside as u8);
+            let room = &mut scratch[MARGIN..][..bytes];
+            actual(arrays.of(0), &input[from.clone()], &mut output[to.clone()], room);
+            same(wanted, output, &to).map_err(|difference| match difference {
+                // It did the right thing among others.
+                Difference::Byte { at, .. } if outside != OUTSIDE[0] => Difference::Depends { at },
+                difference => difference,
+            })?;
+            let (before, rest) = scratch.split_at(MARGIN);
+            if before.iter().chain(&rest[bytes..]).any(|&v| v != outside as u8) {
+                return Err(Difference::Outside);
+            }
+        }
+        if let Some(guards) = guards {
+            for edge in [Edge::End, Edge::Start] {
+                let buffers = [&input[from.clone()], &original[to.clone()]];
+                let output = guards.run(edge, arrays.of(0), buffers, bytes, &actual);
+                same(&wanted[to.clone()], output, &(0..to.len()))?;
+            }
+        }
+        Ok(())
     }
 }
 
 /// Compares whole buffers; `output` is where they may have changed.
-fn same(expected: &[i8], actual: &[i8], output: core::ops::Range<usize>) -> Outcome {
+fn same(expected: &[i8], actual: &[i8], output: &Range<usize>) -> Outcome {
     match expected.iter().zip(actual).position(|(e, a)| e != a) {
         None => Ok(()),
         Some(i) if output.contains(&i) => {
@@ -134,10 +194,15 @@ pub(super) fn pack(work: &mut Workspace, rng: &mut Rng, layouts: [Layout; 2], ou
     let extreme = rng.pick(&[None, None, None, None, Some(127), Some(-127)]);
     // A table may have a faster way for layers without any left shift or clamp: those are the usual ones.
     let usual = rng.one_in(2);
-    work.weights = [[0; WEIGHTS]; 2];
-    work.bias = [[0; CHANNELS]; 2];
-    work.multiplier = [MIN_MULTIPLIER; CHANNELS];
-    work.shift = [1; CHANNELS];
+    let arrays = &mut work.arrays;
+    for (side, layout) in layouts.iter().enumerate() {
+        arrays.weights_len[side] = layout.weight_bytes(out, rows, row_len);
+        arrays.channels_len[side] = layout.padded_channels(out);
+    }
+    arrays.weights.as_flattened_mut().fill(0);
+    arrays.bias.as_flattened_mut().fill(0);
+    arrays.multiplier.fill(MIN_MULTIPLIER);
+    arrays.shift.fill(1);
     for o in 0..out {
         // Mostly sums of usual size; now and then one that wraps.
         let bias = if rng.one_in(16) { rng.word() as i32 } else { rng.byte() as i32 * (rows * row_len) as i32 * 16 };
@@ -146,17 +211,17 @@ pub(super) fn pack(work: &mut Workspace, rng: &mut Rng, layouts: [Layout; 2], ou
             for i in 0..row_len {
                 let weight = extreme.unwrap_or_else(|| rng.byte().max(-127));
                 total = total.wrapping_add(weight as i32);
-                for (layout, weights) in layouts.iter().zip(&mut work.weights) {
+                for (layout, weights) in layouts.iter().zip(&mut arrays.weights) {
                     layout.put(weights, [rows, row_len], [o, row, i], weight);
                 }
             }
         }
-        for (layout, biases) in layouts.iter().zip(&mut work.bias) {
+        for (layout, biases) in layouts.iter().zip(&mut arrays.bias) {
             biases[o] = bias.wrapping_sub(total.wrapping_mul(layout.input_offset as i32));
         }
-        (work.multiplier[o], work.shift[o]) = rescale_params(rng, 13 + (rows * row_len).ilog2());
+        (arrays.multiplier[o], arrays.shift[o]) = rescale_params(rng, 13 + (rows * row_len).ilog2());
         if usual {
-            work.shift[o] = (work.shift[o] & 31).min(22);
+            arrays.shift[o] = (arrays.shift[o] & 31).min(22);
         }
     }
 }
@@ -207,7 +272,6 @@ pub(super) fn range(rng: &mut Rng) -> Output {
 
 /// A window and shapes that belong to it and fit the workspace; `out` says how many channels come out of how many.
 pub(super) fn geometry(rng: &mut Rng, out: impl Fn(&mut Rng, usize) -> usize) -> (Window, Shape, Shape) {
-    const ROOM: usize = ACTIVATION - 2 * MARGIN;
     loop {
         let square = rng.one_in(2);
         let mut pair = |choices: &[usize]| {

@@ -1,7 +1,7 @@
 //! The cases of each op: parameters from a random generator, run by scalar and by the table under test.
 
 use super::bench::{Bench, Outcome, fill, geometry, layouts, pack, range, rescale_params, sum_params, zero};
-use super::{ACTIVATION, Rng, Shapes, WEIGHTS, Workspace};
+use super::{ROOM, Rng, Shapes, WEIGHTS, Workspace};
 use crate::kernels::{Kernels, Layout, scalar};
 use crate::ops::{AvgPool, Conv2d, Depthwise, Linear, Lut, MaxPool, Mul, Softmax};
 use crate::quant::Channels;
@@ -56,7 +56,7 @@ pub(super) fn linear(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shape
         let inputs = rng.pick(&[1, 3, 10, 16, 31, 64, 65, 100, 128, 256, 400, 576]);
         let outputs = rng.pick(&WIDTHS);
         let bytes = own.weight_bytes(outputs, 1, inputs).max(other.weight_bytes(outputs, 1, inputs));
-        if rows * inputs.max(outputs) < ACTIVATION - 64 && bytes <= WEIGHTS {
+        if rows * inputs.max(outputs) < ROOM && bytes <= WEIGHTS {
             break (rows, inputs, outputs);
         }
     };

@@ -1,19 +1,30 @@
 //! The one suite that every kernel table must pass, on a host, in an emulator, and on the device itself: no allocation, one workspace.
 //!
 //! Every case is a pure function of the op and its number. A table is compared with scalar's on random, awkward and extreme
-//! shapes and values; its weights are packed in its own order, scalar's in another, so that a wrong order shows too. Both outputs lie
-//! in larger buffers of equal noise, which must remain as it was.
+//! shapes and values; its weights are packed in its own order, scalar's in another, so that a wrong order shows too.
+//!
+//! Every case also shows that a kernel keeps to its slices. It runs twice: what lies before and after each slice is -128 once and 127
+//! once; that must remain, and must not matter to the output. On hosts that have such pages ([`Workspace::guard`]) it runs twice more, with each
+//! slice at the end and at the start of memory beside which every access is a fault.
 
 // There is no allocator to box a failure, and one ends the suite.
 #![allow(clippy::result_large_err)]
 
 mod bench;
 mod cases;
+mod guard;
+#[cfg_attr(
+    all(any(test, feature = "std"), target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")),
+    path = "pages_linux.rs"
+)]
+mod pages;
 mod sequences;
 #[cfg(all(target_arch = "wasm32", not(test)))]
 mod wasm;
 
 use core::fmt;
+
+use guard::Guards;
 
 use super::{Isa, Kernels};
 use crate::ops::Window;
@@ -22,7 +33,11 @@ use crate::tensor::Shape;
 pub use crate::digest::Rng;
 
 /// Largest input or output of a case, bytes.
-const ACTIVATION: usize = 8192 + 64;
+const ROOM: usize = 8192;
+/// Bytes before and after a slice that are watched.
+const MARGIN: usize = 64;
+/// Room for an activation at an odd place.
+const ACTIVATION: usize = ROOM + 2 * MARGIN + 16;
 /// Largest packed weights of a case, bytes.
 const WEIGHTS: usize = 16384;
 /// Largest padded number of output channels of a case.
@@ -33,29 +48,53 @@ const SCRATCH: usize = if cfg!(target_os = "none") { 32 * 1024 } else { 256 * 10
 /// Memory of the suite, about 100 KiB; one static suffices.
 #[repr(C, align(16))]
 pub struct Workspace {
-    scratch: [u8; SCRATCH],
+    scratch: [u8; SCRATCH + 2 * MARGIN],
     input: [i8; ACTIVATION],
+    /// What the output holds on entry.
+    original: [i8; ACTIVATION],
     expected: [i8; ACTIVATION],
     actual: [i8; ACTIVATION],
-    weights: [[i8; WEIGHTS]; 2],
-    bias: [[i32; CHANNELS]; 2],
-    multiplier: [i32; CHANNELS],
-    shift: [u8; CHANNELS],
+    arrays: Arrays,
+    guards: Option<Guards>,
+}
+
+/// Weights and numbers by channel: for the table under test, then for scalar.
+struct Arrays {
+    weights: [[i8; WEIGHTS + MARGIN]; 2],
+    bias: [[i32; CHANNELS + MARGIN]; 2],
+    multiplier: [i32; CHANNELS + MARGIN],
+    shift: [u8; CHANNELS + MARGIN],
+    /// How much of them a case uses.
+    weights_len: [usize; 2],
+    channels_len: [usize; 2],
 }
 
 impl Workspace {
     /// All zeros, so that a static of it takes no flash.
     pub const fn new() -> Self {
         Workspace {
-            scratch: [0; SCRATCH],
+            scratch: [0; SCRATCH + 2 * MARGIN],
             input: [0; ACTIVATION],
+            original: [0; ACTIVATION],
             expected: [0; ACTIVATION],
             actual: [0; ACTIVATION],
-            weights: [[0; WEIGHTS]; 2],
-            bias: [[0; CHANNELS]; 2],
-            multiplier: [0; CHANNELS],
-            shift: [0; CHANNELS],
+            arrays: Arrays {
+                weights: [[0; WEIGHTS + MARGIN]; 2],
+                bias: [[0; CHANNELS + MARGIN]; 2],
+                multiplier: [0; CHANNELS + MARGIN],
+                shift: [0; CHANNELS + MARGIN],
+                weights_len: [0; 2],
+                channels_len: [0; 2],
+            },
+            guards: None,
         }
+    }
+
+    /// From now on cases also run between forbidden pages, where the system has them (false if not). A kernel that goes beyond a slice
+    /// then ends the process by a fault.
+    pub fn guard(&mut self) -> bool {
+        self.guards = Guards::new();
+        self.guards.is_some()
     }
 }
 
@@ -111,8 +150,13 @@ pub enum Difference {
         /// By the table under test.
         actual: i8,
     },
-    /// A byte before or after the output was changed.
+    /// A byte before or after the output or scratch was changed.
     Outside,
+    /// This byte of the output depends on what lies before or after a slice.
+    Depends {
+        /// Index into the output.
+        at: usize,
+    },
     /// It wrote something although the buffers did not fit.
     Careless,
     /// It asks for more scratch than any case may need.
@@ -178,11 +222,12 @@ pub fn check_case(table: &Kernels, work: &mut Workspace, op: &'static str, case:
 mod tests {
     use super::*;
     use crate::kernels::scalar;
-    use crate::ops::{Add, Attention, Embed, LayerNorm, Lut, Softmax};
+    use crate::ops::{Add, Attention, Conv2d, Embed, LayerNorm, Lut, Softmax};
 
     #[test]
     fn every_table_of_this_cpu_equals_scalar() {
         let mut work = std::boxed::Box::new(Workspace::new());
+        assert_eq!(work.guard(), cfg!(target_os = "linux"));
         for table in Kernels::all() {
             check(table, &mut work, 400).unwrap_or_else(|failure| panic!("{failure}"));
         }
@@ -264,5 +309,54 @@ mod tests {
         for (i, (table, op)) in tables.iter().enumerate() {
             assert_eq!(check(table, &mut work, 60).unwrap_err().op, *op, "{i}");
         }
+    }
+    /// What the first cases of `table` come to.
+    fn found(table: &Kernels) -> Difference {
+        check(table, &mut std::boxed::Box::new(Workspace::new()), 20).unwrap_err().what
+    }
+
+    // Each kernel reaches for a byte that lies in the workspace, as a wrong one would.
+    #[test]
+    fn writes_outside_of_slices_are_found() {
+        fn behind(op: &Add, a: &[i8], output: &mut [i8]) {
+            (scalar::KERNELS.add)(op, a, output);
+            // SAFETY: behind the output lies the rest of its buffer.
+            unsafe { output.as_mut_ptr().wrapping_add(output.len()).write(3) };
+        }
+        fn before(op: &Add, a: &[i8], output: &mut [i8]) {
+            (scalar::KERNELS.add)(op, a, output);
+            // SAFETY: before the output lies a margin.
+            unsafe { output.as_mut_ptr().wrapping_sub(MARGIN).write(3) };
+        }
+        fn scratch(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], scratch: &mut [u8]) {
+            (scalar::KERNELS.conv2d)(op, input, output, scratch);
+            // SAFETY: behind scratch lies the rest of its buffer.
+            unsafe { scratch.as_mut_ptr().wrapping_add(scratch.len()).write(3) };
+        }
+        assert_eq!(found(&Kernels { add: behind, ..scalar::KERNELS }), Difference::Outside);
+        assert_eq!(found(&Kernels { add: before, ..scalar::KERNELS }), Difference::Outside);
+        assert_eq!(found(&Kernels { conv2d: scratch, ..scalar::KERNELS }), Difference::Outside);
+    }
+
+    #[test]
+    fn reads_outside_of_slices_are_found() {
+        fn behind(op: &Add, a: &[i8], output: &mut [i8]) {
+            (scalar::KERNELS.add)(op, a, output);
+            // SAFETY: behind an operand lies the rest of its buffer.
+            if unsafe { a.as_ptr().wrapping_add(a.len()).read() } > 0 {
+                output[0] = !output[0];
+            }
+        }
+        fn weights(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], scratch: &mut [u8]) {
+            (scalar::KERNELS.conv2d)(op, input, output, scratch);
+            // SAFETY: behind weights lies the rest of their buffer.
+            if unsafe { op.weights.as_ptr().wrapping_add(op.weights.len()).read() } > 0
+                && output.len() == op.output.len()
+            {
+                output[0] = !output[0];
+            }
+        }
+        assert_eq!(found(&Kernels { add: behind, ..scalar::KERNELS }), Difference::Depends { at: 0 });
+        assert_eq!(found(&Kernels { conv2d: weights, ..scalar::KERNELS }), Difference::Depends { at: 0 });
     }
 }

@@ -1,8 +1,8 @@
 //! The cases of the ops of text networks: parameters from a random generator, run by scalar and by the table under test.
 
-use super::bench::{Bench, Outcome, fill, range, rescale_params, zero};
+use super::bench::{Bench, Outcome, Params, fill, range, rescale_params, zero};
 use super::cases::WIDTHS;
-use super::{ACTIVATION, Rng, Shapes, Workspace};
+use super::{Arrays, ROOM, Rng, Shapes, Workspace};
 use crate::kernels::{Kernels, cast, scalar};
 use crate::ops::{Add16, Attention, Embed, LayerNorm, Mean, Narrow, Qkv};
 use crate::tensor::{Element, Shape, Values, ValuesMut};
@@ -11,21 +11,20 @@ use crate::tensor::{Element, Shape, Values, ValuesMut};
 const ROWS: usize = 40;
 /// Most channels of a row.
 const WIDTH: usize = 160;
-/// Values that leave room for margins.
-const ROOM: usize = ACTIVATION - 64;
 
 pub(super) fn embed(table: &Kernels, work: &mut Workspace, rng: &mut Rng, shapes: &mut Shapes) -> Outcome {
     const VOCABULARY: usize = 9;
     let (rows, width) = (1 + rng.below(ROWS), rng.pick(&WIDTHS));
     *shapes = sequence(rows, 1, width);
-    fill(rng, &mut work.weights[0]);
-    work.weights[1] = work.weights[0];
+    let Arrays { weights, weights_len, .. } = &mut work.arrays;
+    fill(rng, &mut weights[0]);
+    weights[1] = weights[0];
+    *weights_len = [(VOCABULARY + ROWS) * width; 2];
     let multipliers: [i16; ROWS] = core::array::from_fn(|_| rng.word() as i16);
     let shift = rng.pick(&[1, 6, 7, 8, 16, 22]);
     let (word_multipliers, position_multipliers) = (&multipliers[..VOCABULARY], &multipliers[..]);
     let run = |kernels: &Kernels, weights: &[i8], x: &[i8], y: &mut [i8]| {
         let (words, positions) = weights.split_at(VOCABULARY * width);
-        let positions = &positions[..ROWS * width];
         let op = Embed { width, words, positions, word_multipliers, position_multipliers, shift };
         (kernels.embed)(&op, cast::u16s(x), cast::i16s_mut(y));
     };
@@ -42,14 +41,21 @@ pub(super) fn layer_norm(table: &Kernels, work: &mut Workspace, rng: &mut Rng, s
     let [from, to] = [(); 2].map(|()| rng.pick(&[Element::Int8, Element::Int16]));
     *shapes = sequence(rows, width, width);
     let usual = rng.below(3) > 0;
-    let gains: [i32; WIDTH] = core::array::from_fn(|_| rng.word() as i32 >> if usual { 8 } else { 0 });
-    let bias: [i32; WIDTH] = core::array::from_fn(|_| rng.word() as i32 >> if usual { 16 } else { 0 });
+    // Gains lie where other ops have multipliers.
+    let Arrays { bias, multiplier: gains, channels_len, .. } = &mut work.arrays;
+    gains[..width].fill_with(|| rng.word() as i32 >> if usual { 8 } else { 0 });
+    bias[0][..width].fill_with(|| rng.word() as i32 >> if usual { 16 } else { 0 });
+    bias[1] = bias[0];
+    *channels_len = [width; 2];
     let right = if usual { rng.pick(&[4, 6, 8, 10]) } else { 1 + rng.below(30) as u8 };
     let eps = rng.pick(&[1, 1, 1, 1000, 1 << 30, LayerNorm::MAX_EPS]);
-    let op = LayerNorm { eps, gains: &gains[..width], bias: &bias[..width], right };
+    let run = |kernels: &Kernels, w: Params<'_>, x: &[i8], y: &mut [i8]| {
+        let op = LayerNorm { eps, gains: w.channels.multiplier, bias: w.channels.bias, right };
+        (kernels.layer_norm)(&op, Values::new(from, x), ValuesMut::new(to, y));
+    };
     Bench::new(work, rng, from.bytes() * rows * width, to.bytes() * rows * width).even().compare(
-        |_, x, y| (scalar::KERNELS.layer_norm)(&op, Values::new(from, x), ValuesMut::new(to, y)),
-        |_, x, y, _| (table.layer_norm)(&op, Values::new(from, x), ValuesMut::new(to, y)),
+        |w, x, y| run(&scalar::KERNELS, w, x, y),
+        |w, x, y, _| run(table, w, x, y),
         |_| 0,
     )
 }
