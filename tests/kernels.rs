@@ -1,6 +1,6 @@
 //! Every kernel table that this CPU can run keeps the contract.
 //!
-//! `LIMBECK_CASES=70000 cargo test --release -p limbeck-runtime --features std,contract --test kernels` is the long run: a million cases for each table.
+//! The long run, a million cases for each table, is `runtime/examples/contract.rs`.
 
 use limbeck_runtime::kernels::contract::{OPS, Workspace, check_case};
 use limbeck_runtime::{Isa, Kernels};
