@@ -123,7 +123,11 @@ def engines(paths):
             wanted = " or ".join(e.package for e in readers)
             sys.exit(f"{path}: {'install ' + wanted if readers else 'neither .onnx nor .tflite'}")
         for engine in installed:
-            yield engine(path)
+            try:
+                yield engine(path)
+            # Each engine has errors of its own for operators that it does not know.
+            except Exception as error:
+                print(f"{path}: {engine.package} cannot run it: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
 
 
 def build():

@@ -6,6 +6,9 @@ use crate::tensor::Shape;
 /// Values that a band may have before an image is cut into several: with its weights it should stay in the fast caches.
 const VALUES: usize = 32 * 1024;
 
+/// The same where products are so fast that reading the weights once for each band takes as long.
+const MANY_VALUES: usize = 4 * VALUES;
+
 /// Bytes after a band that a kernel may read: its last loads are longer than the last pixel.
 const SLACK: usize = 64;
 
@@ -29,8 +32,8 @@ pub(super) struct Band {
 }
 
 impl Band {
-    /// For pixels of `pixel` values under `window`.
-    pub(super) fn new(window: &Window, output: Shape, pixel: usize) -> Band {
+    /// For pixels of `pixel` values under `window`, with `values` at most if a row has not more.
+    fn new(window: &Window, output: Shape, pixel: usize, values: usize) -> Band {
         let (rows, skip) = if window.kernel[0] == 1 { (1, window.stride[0]) } else { (window.stride[0], 1) };
         let step = [rows, window.stride[1]];
         // Rows or columns that `outputs` outputs read.
@@ -40,7 +43,7 @@ impl Band {
         };
         let columns = extent(1, output.width);
         let row = columns.saturating_mul(pixel).max(1);
-        let spare = (VALUES / row).saturating_sub(extent(0, 1));
+        let spare = (values / row).saturating_sub(extent(0, 1));
         let most = 1 + spare.checked_div(step[0]).unwrap_or(0);
         // As few bands as possible, of equal heights.
         let outputs = output.height.div_ceil(output.height.div_ceil(most).max(1));
@@ -49,12 +52,17 @@ impl Band {
 
     /// Of a convolution.
     pub(super) fn of_conv2d(op: &Conv2d<'_>) -> Band {
-        Band::new(&op.window, op.output, op.input.channels)
+        Band::new(&op.window, op.output, op.input.channels, VALUES)
+    }
+
+    /// Of a convolution in tiles.
+    pub(super) fn of_tiles(op: &Conv2d<'_>) -> Band {
+        Band::new(&op.window, op.output, op.input.channels, MANY_VALUES)
     }
 
     /// Of a depthwise convolution: an input channel that serves several outputs is repeated.
     pub(super) fn of_depthwise(op: &Depthwise<'_>) -> Band {
-        Band::new(&op.window, op.output, op.output.channels)
+        Band::new(&op.window, op.output, op.output.channels, VALUES)
     }
 
     /// Values in a row.
@@ -86,18 +94,21 @@ mod tests {
             (Window::square(3, 1, 1), Shape::new(9, 9, 8), 8192, (1, 3, 11)),
         ];
         for (window, output, pixel, (outputs, rows, columns)) in rows {
-            let band = Band::new(&window, output, pixel);
+            let band = Band::new(&window, output, pixel, VALUES);
             assert_eq!((band.outputs, band.rows, band.columns), (outputs, rows, columns), "{window:?} {output:?}");
         }
-        assert_eq!(Band::new(&Window::square(3, 1, 1), Shape::new(32, 32, 16), 16).bytes(2), 34 * 34 * 16 * 2 + 64);
+        assert_eq!(
+            Band::new(&Window::square(3, 1, 1), Shape::new(32, 32, 16), 16, VALUES).bytes(2),
+            34 * 34 * 16 * 2 + 64
+        );
     }
 
     #[test]
     fn sizes_that_no_memory_has_do_not_overflow() {
         let huge = Shape::new(usize::MAX, usize::MAX, 1);
         let window = Window { kernel: [usize::MAX; 2], stride: [usize::MAX; 2], dilation: [2; 2], pad: [0; 2] };
-        assert_eq!(Band::new(&window, huge, usize::MAX).bytes(2), usize::MAX);
+        assert_eq!(Band::new(&window, huge, usize::MAX, VALUES).bytes(2), usize::MAX);
         let nothing = Window { kernel: [0; 2], stride: [0; 2], dilation: [0; 2], pad: [0; 2] };
-        assert_eq!(Band::new(&nothing, Shape::new(0, 0, 0), 0).bytes(1), 64);
+        assert_eq!(Band::new(&nothing, Shape::new(0, 0, 0), 0, VALUES).bytes(1), 64);
     }
 }

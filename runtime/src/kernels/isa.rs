@@ -22,7 +22,7 @@ macro_rules! for_each_isa {
             /// AVX-512 with VNNI: servers since Cascade Lake, desktops since Zen 4.
             Avx512Vnni "avx512_vnni" Layout::N16K4, Scratch::BYTE_BANDS, [target_arch = "x86_64"] super::x86_64::avx512_vnni;
             /// AMX for bytes: servers since Sapphire Rapids.
-            Amx "amx" Layout::N16K4, Scratch::BYTE_BANDS, [target_arch = "x86_64"] super::x86_64::amx;
+            Amx "amx" Layout::N16K4, Scratch::TILES, [target_arch = "x86_64"] super::x86_64::amx;
             /// Cortex-M without the DSP extension: M0, M0+, M3.
             Thumb "thumb" super::cortex_m::THUMB_LAYOUT, super::cortex_m::THUMB_SCRATCH,
                 [all(target_arch = "arm", target_os = "none", feature = "isa-thumb")] super::cortex_m::thumb;
@@ -74,6 +74,13 @@ impl Scratch {
     const EIGHTS: Scratch = Scratch {
         linear: |op| Blocks::of(op).bytes().max((Scratch::BYTE_BANDS.linear)(op)),
         attention: |op| Eights::of(op).bytes(),
+        ..Scratch::BYTE_BANDS
+    };
+
+    /// As bands of bytes, larger ones for tiles.
+    const TILES: Scratch = Scratch {
+        conv2d: |op| Band::of_tiles(op).bytes(1),
+        linear: |op| Band::of_tiles(&op.as_conv2d()).bytes(1),
         ..Scratch::BYTE_BANDS
     };
 

@@ -15,7 +15,7 @@ const FEWEST: usize = 5;
 
 /// See [`crate::Kernels::conv2d`].
 pub(super) fn conv2d(op: &Conv2d<'_>, input: &[i8], output: &mut [i8], scratch: &mut [u8]) {
-    let band = Band::of_conv2d(op);
+    let band = Band::of_tiles(op);
     if !op.fits(input, output) || output.is_empty() || scratch.len() < band.bytes(1) {
         return;
     }
@@ -74,8 +74,8 @@ fn multiply(
                 // SAFETY: there is a band only if it has all groups of `taps` of all its pixels, and the walk goes through these.
                 panel += unsafe {
                     match panels - panel {
-                        1 => strip(&Panels::<1>::new(op, taps, panel), &tiles, &grid, values, output),
-                        _ => strip(&Panels::<2>::new(op, taps, panel), &tiles, &grid, values, output),
+                        1 => strip::<4, 1>(&Panels::<1>::new(op, taps, panel), &tiles, &grid, values, output),
+                        _ => strip::<2, 2>(&Panels::<2>::new(op, taps, panel), &tiles, &grid, values, output),
                     }
                 };
             }

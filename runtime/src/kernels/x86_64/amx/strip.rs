@@ -49,13 +49,13 @@ struct Place {
     skip: usize,
 }
 
-/// All pixels of `grid`, whose values begin in `band`, with `P` panels, 1 or 2; returns `P`.
+/// All pixels of `grid`, whose values begin in `band`, with `P` panels, 1 or 2; returns `P`. `PX` pixels are requantized together.
 ///
 /// # Safety
 ///
 /// All values of all pixels of the grid are in `band`; `tiles` were set up for `grid.pixels`, and for a walk through the panels.
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-pub(super) unsafe fn strip<const P: usize>(
+pub(super) unsafe fn strip<const PX: usize, const P: usize>(
     panels: &Panels<'_, P>,
     tiles: &Tiles,
     grid: &Grid,
@@ -77,20 +77,20 @@ pub(super) unsafe fn strip<const P: usize>(
         let [a, b, c, d] = &sums.0;
         for (place, tiles) in places.iter().zip([[a, b], [c, d]]).take(grid.tiles - pair) {
             let end = (place.pixel + grid.pixels - place.skip) * panels.channels;
-            finish(panels, tiles, place.skip, &mut output[place.pixel * panels.channels..end]);
+            finish::<PX, P>(panels, tiles, place.skip, &mut output[place.pixel * panels.channels..end]);
         }
     }
     P
 }
 
-/// Requantizes and stores the rows of sums from `skip` on, of each panel's tile, that `output` holds, four at a time.
+/// Requantizes and stores the rows of sums from `skip` on, of each panel's tile, that `output` holds, `PX` at a time.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-fn finish<const P: usize>(panels: &Panels<'_, P>, tiles: [&Tile; 2], skip: usize, output: &mut [i8]) {
-    for (four, output) in output.chunks_mut(4 * panels.channels).enumerate() {
-        let mut pixels = [[_mm512_setzero_si512(); P]; 4];
+fn finish<const PX: usize, const P: usize>(panels: &Panels<'_, P>, tiles: [&Tile; 2], skip: usize, output: &mut [i8]) {
+    for (chunk, output) in output.chunks_mut(PX * panels.channels).enumerate() {
+        let mut pixels = [[_mm512_setzero_si512(); P]; PX];
         for (i, pixel) in pixels.iter_mut().enumerate() {
-            let row = (skip + 4 * four + i) % ROWS;
+            let row = (skip + PX * chunk + i) % ROWS;
             for (p, sum) in pixel.iter_mut().enumerate() {
                 // SAFETY: sixteen sums. Those behind the last pixel are stored nowhere.
                 let own = unsafe { _mm512_loadu_si512(tiles[p % 2][row].as_ptr().cast()) };
