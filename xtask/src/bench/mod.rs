@@ -1,12 +1,12 @@
-//! Records what the emulated boards count, `benches/record/BOARD/DATE.csv`, and refuses code that needs more.
+//! Records what is counted on emulated boards and on hosts, `benches/record/NAME/DATE.csv`, and refuses code that needs more.
 
-mod count;
+pub(crate) mod count;
 mod peers;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Subcommand;
@@ -26,13 +26,16 @@ pub(crate) enum Task {
     },
     /// Measure other engines (ONNX Runtime, OpenVINO, LiteRT) and this project in turn on the same networks, on one core.
     Peers(peers::Args),
-    /// Run `bench` on the emulated boards and compare with the newest records: no count may be more than 1 % above.
+    /// Run `bench` on the emulated boards, count on hosts, and compare with the newest records: no count may be more than 1 % above.
     Check {
-        /// The board; all emulated ones if none is named.
-        #[arg(long)]
+        /// Only this emulated board.
+        #[arg(long, conflicts_with = "host")]
         board: Option<String>,
+        /// Only this host; `all` for all hosts and no board.
+        #[arg(long)]
+        host: Option<String>,
     },
-    /// Count the instructions of networks on 64-bit Arm, and write them.
+    /// Count the instructions of networks on x86-64 and 64-bit Arm, and write them.
     Count(count::Args),
 }
 
@@ -40,18 +43,34 @@ pub(crate) enum Task {
 const TOLERANCE: u64 = 100;
 
 pub(crate) fn run(task: &Task) -> Result {
-    let only = match task {
-        Task::Record { board } | Task::Check { board } => board,
-        Task::Peers(args) => return peers::run(args),
-        Task::Count(args) => return count::run(args),
-    };
-    for board in emulated().filter(|board| only.as_ref().is_none_or(|only| *only == board.target.name)) {
-        match task {
-            Task::Record { .. } => println!("{}", record(board)?.display()),
-            _ => println!("{}", check(board)?),
+    match task {
+        Task::Record { board } => {
+            for board in boards(board.as_deref())? {
+                println!("{}", record(board)?.display());
+            }
         }
+        Task::Check { board, host } => {
+            if host.is_none() {
+                for board in boards(board.as_deref())? {
+                    println!("{}", check(board)?);
+                }
+            }
+            if board.is_none() {
+                for host in count::named(host.as_deref().filter(|name| *name != "all"))? {
+                    println!("{}", host.check()?);
+                }
+            }
+        }
+        Task::Peers(args) => peers::run(args)?,
+        Task::Count(args) => count::run(args)?,
     }
-    only.as_ref().map_or(Ok(()), |name| Board::find(name).map(|_| ()))
+    Ok(())
+}
+
+/// The emulated board of this name, or all; none if the board is not emulated.
+fn boards(name: Option<&str>) -> Result<Vec<Board>> {
+    name.map_or(Ok(()), |name| Board::find(name).map(|_| ()))?;
+    Ok(emulated().filter(|board| name.is_none_or(|name| *name == board.target.name)).collect())
 }
 
 /// The boards that need no hardware.
@@ -72,52 +91,61 @@ fn records(board: Board) -> PathBuf {
     root().join("benches/record").join(&board.target.name)
 }
 
-/// Compares with the newest record; one line on how that went. Counts of another compiler are no yardstick, so that is said instead.
+/// Compares with the newest record; one line on how that went.
 pub(crate) fn check(board: Board) -> Result<String> {
     let name = &board.target.name;
-    let files = fs::read_dir(records(board)).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    compare(name, &records(board), &format!("cargo xtask bench record --board {name}"), counts, || measure(board))
+}
+
+/// Compares what `measure` gives with the newest record in a folder, which `again` would make anew; one line on how that went.
+///
+/// Counts of another compiler are no yardstick, so that is said instead.
+fn compare(
+    name: &str,
+    folder: &Path,
+    again: &str,
+    counts: impl Fn(&str) -> Vec<(String, u64)>,
+    measure: impl FnOnce() -> Result<String>,
+) -> Result<String> {
+    let files = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let Some(newest) = files.filter(|file| file.extension().is_some_and(|e| e == "csv")).max() else {
-        return Err(format!("{name} has no record; make one with `cargo xtask bench record --board {name}`").into());
+        return Err(format!("{name} has no record; make one with `{again}`").into());
     };
     let recorded = fs::read_to_string(&newest)?;
     let compiler = |csv: &str| csv.lines().find_map(|line| line.strip_prefix("# compiler: ").map(str::to_owned));
     let (then, now) = (compiler(&recorded), self::compiler()?);
     if then.as_ref() != Some(&now) {
         let then = then.unwrap_or_else(|| "unknown".into());
-        return Ok(format!("SKIPPED {name}: the record is of compiler {then}, here is {now}"));
+        return Ok(format!("SKIPPED {name}: the record is of compiler {then}, here is {now}; record anew: {again}"));
     }
-    let grown = grown(&recorded, &measure(board)?);
-    match grown.as_slice() {
-        [] => Ok(format!("{name}: no kernel needs more instructions than on record")),
-        grown => Err(format!(
-            "{}\nmake it faster, or say why and record it: cargo xtask bench record --board {name}",
-            grown.join("\n")
-        )
-        .into()),
+    match grown(counts(&recorded), counts(&measure()?)).as_slice() {
+        [] => Ok(format!("{name}: nothing needs more instructions than on record")),
+        grown => Err(format!("{}\nmake it faster, or say why and record it: {again}", grown.join("\n")).into()),
     }
 }
 
 /// What needs more instructions now, or is no longer counted.
-fn grown(recorded: &str, measured: &str) -> Vec<String> {
-    let now: BTreeMap<_, _> = counts(measured).collect();
-    let complaint = |(kernel, then): (String, u64)| match now.get(&kernel) {
-        None => Some(format!("{kernel}: on record, but not measured")),
+fn grown(recorded: Vec<(String, u64)>, measured: Vec<(String, u64)>) -> Vec<String> {
+    let now: BTreeMap<_, _> = measured.into_iter().collect();
+    let complaint = |(name, then): (String, u64)| match now.get(&name) {
+        None => Some(format!("{name}: on record, but not measured")),
         Some(&now) if now > then + then / TOLERANCE => Some(format!(
-            "{kernel}: {now} instructions, {then} on record, {:+.1} %",
+            "{name}: {now} instructions, {then} on record, {:+.1} %",
             100.0 * (now as f64 / then as f64 - 1.0)
         )),
         Some(_) => None,
     };
-    counts(recorded).filter_map(complaint).collect()
+    recorded.into_iter().filter_map(complaint).collect()
 }
 
-/// Kernels and their instructions.
-fn counts(csv: &str) -> impl Iterator<Item = (String, u64)> {
-    csv.lines().filter_map(|line| {
+/// Kernels and their instructions in the record of a board.
+fn counts(csv: &str) -> Vec<(String, u64)> {
+    let row = |line: &str| {
         // A name is quoted, because it may have commas.
         let (kernel, rest) = line.strip_prefix('"')?.split_once("\",")?;
         Some((kernel.to_owned(), rest.split(',').next()?.parse().ok()?))
-    })
+    };
+    csv.lines().filter_map(row).collect()
 }
 
 fn measure(board: Board) -> Result<String> {
@@ -188,8 +216,8 @@ mod tests {
             "# compiler: c\nkernel,instructions,per\n\"a, b\",1000,1.0,0\n\"c\",1000,1.0,0\n\"d\",10,1.0,0\n";
         let measured = "\"a, b\",1010,1.0,0\n\"c\",1011,1.0,0\n\"new\",7,1.0,0\n";
         let expected = ["c: 1011 instructions, 1000 on record, +1.1 %", "d: on record, but not measured"];
-        assert_eq!(grown(recorded, measured), expected);
-        assert!(grown(recorded, recorded).is_empty());
+        assert_eq!(grown(counts(recorded), counts(measured)), expected);
+        assert!(grown(counts(recorded), counts(recorded)).is_empty());
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::process::Command;
 
 /// A host whose programs run in an emulator here.
 pub(crate) const AARCH64: &str = "aarch64-unknown-linux-gnu";
+/// A host whose programs run here or nowhere.
+pub(crate) const X86_64: &str = "x86_64-unknown-linux-gnu";
 /// A host whose modules run in Node.
 pub(crate) const WASM32: &str = "wasm32-unknown-unknown";
 
@@ -84,6 +86,19 @@ pub(crate) fn lacks_wasm32() -> Option<&'static str> {
     }
 }
 
+/// Why instructions of x86-64 cannot be counted here.
+pub(crate) fn lacks_callgrind() -> Option<&'static str> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        Some("this is no x86-64 Linux")
+    } else if !cross::Cross::boards(cross::NAME, None).is_ready() {
+        Some("there is no toolchain `cross`")
+    } else if !starts(VALGRIND) {
+        Some("there is no valgrind")
+    } else {
+        None
+    }
+}
+
 fn missing(cross: &cross::Cross, hosts: &cross::Cross) -> Vec<(&'static str, &'static str)> {
     let mut missing = Vec::new();
     if !cross.is_ready() {
@@ -97,7 +112,7 @@ fn missing(cross: &cross::Cross, hosts: &cross::Cross) -> Vec<(&'static str, &'s
     }
     for (program, package) in HOST_PROGRAMS {
         if !starts(program) {
-            missing.push((package, "builds or runs kernels for other hosts"));
+            missing.push((package, "builds, runs or counts kernels for hosts"));
         }
     }
     if !has_browser() {
@@ -117,9 +132,16 @@ pub(crate) const AARCH64_LINKER: &str = "aarch64-linux-gnu-gcc";
 /// Runs WebAssembly.
 pub(crate) const NODE: &str = "node";
 
-/// What builds or runs programs of other hosts, with the packages that have it.
-const HOST_PROGRAMS: [(&str, &str); 3] =
-    [(AARCH64_EMULATOR, "qemu-user"), (AARCH64_LINKER, "gcc-aarch64-linux-gnu"), (NODE, "nodejs")];
+/// Counts instructions of this machine's programs.
+pub(crate) const VALGRIND: &str = "valgrind";
+
+/// What builds or runs programs of other hosts or counts their instructions, with the packages that have it.
+const HOST_PROGRAMS: [(&str, &str); 4] = [
+    (AARCH64_EMULATOR, "qemu-user"),
+    (AARCH64_LINKER, "gcc-aarch64-linux-gnu"),
+    (NODE, "nodejs"),
+    (VALGRIND, VALGRIND),
+];
 
 /// Names under which the browser that opens reports may be installed; the first is also Debian's package.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];

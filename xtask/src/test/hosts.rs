@@ -1,8 +1,10 @@
-//! Runs the runtime's tests and the contract suite for hosts other than this one: 64-bit Arm in QEMU's user mode, WebAssembly in Node.
+//! Runs the runtime's tests and the contract suite for hosts other than this one: 64-bit Arm in QEMU's user mode, WebAssembly in Node;
+//! counts instructions of hosts.
 
 use std::process::Command;
 
 use super::Report;
+use crate::bench::count;
 use crate::process::output;
 use crate::setup::{AARCH64, NODE, WASM32};
 use crate::{host, root, setup};
@@ -31,6 +33,12 @@ pub(super) fn run(report: &mut Report) {
                 report.cargo_tests(tests);
             }
         }
+    }
+    for host in &count::HOSTS {
+        report.step(&format!("instructions on {}", host.name), || {
+            println!("       {}", host.check()?);
+            Ok(())
+        });
     }
     match setup::lacks_wasm32() {
         Some(why) => skipped(WASM32, why),
