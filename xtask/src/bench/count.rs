@@ -172,6 +172,8 @@ impl Counter {
         }
         let mut build = host::cargo("build", "benches", host.triple, host.cpu);
         build.args(["--release", "--no-default-features", "--bench", "count"]);
+        // In one unit, so that a change elsewhere does not decide what is inlined here.
+        build.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
         let program = host::built(&mut build, "count")?;
         Ok(Counter { host: host.triple, program, plugin, counts: folder.join("counts") })
     }
