@@ -204,8 +204,7 @@ impl<'a> Lower<'a> {
         let integer = (0..call.node.input.len()).find(|&index| self.is_integer(call, index));
         if let Some(index) = integer.filter(|index| !matches!((op, index), ("Cast" | "Identity", _) | ("Gather", 1))) {
             let name = call.input(index).unwrap_or_default();
-            let supported = "Cast of it to float first, or rows of a table for token ids; what else is made of ids, such as RoBERTa's \
-                             positions, is read from the folder that the file was exported from";
+            let supported = "Cast of it to float first, or rows of a table for token ids";
             return Err(Problem::unsupported(format!("`{name}` holds integers"), supported));
         }
         let lowering = ops::find(&call)?;

@@ -11,7 +11,7 @@ use prost::Message;
 use std::path::PathBuf;
 
 /// Every file, and what it was exported from.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 10] = [
     ("bert_11", "bert"),
     ("bert_17_fixed", "bert"),
     ("bert_embed_14", "bert_embed"),
@@ -20,6 +20,8 @@ const FILES: [(&str, &str); 8] = [
     ("distilbert_23", "distilbert"),
     ("electra_18", "electra"),
     ("electra_texts_17", "electra_texts"),
+    ("roberta_14", "roberta"),
+    ("roberta_18", "roberta"),
 ];
 
 fn file(name: &str) -> PathBuf {
@@ -90,7 +92,7 @@ fn nodes<'g>(graph: &'g mut pb::GraphProto, op: &str) -> Vec<&'g mut pb::NodePro
 #[test]
 fn what_is_not_known_is_named_with_a_remedy() {
     type Change = fn(&mut pb::GraphProto);
-    let rows: [(&str, usize, Change, &[&str]); 10] = [
+    let rows: [(&str, usize, Change, &[&str]); 11] = [
         ("bert_11", 13, |_| (), &["takes no texts of 13 tokens", "ask for fewer"]),
         ("bert_17_fixed", 13, |_| (), &["tensor `input_ids` is for 12 tokens, but 13 are asked for; ask for fewer"]),
         (
@@ -140,6 +142,12 @@ fn what_is_not_known_is_named_with_a_remedy() {
             12,
             |g| nodes(g, "MatMul")[0].op_type = "MatMulInteger".into(),
             &["the float model that it was made from"],
+        ),
+        (
+            "roberta_14",
+            12,
+            |g| nodes(g, "Equal")[0].input[1] = "inner.roberta.embeddings.LayerNorm.weight".into(),
+            &["Equal of opset 14", "token ids with that of padding, 0 or 1"],
         ),
     ];
     for (name, tokens, change, parts) in rows {

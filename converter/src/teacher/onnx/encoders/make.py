@@ -1,7 +1,7 @@
 """The encoders of ../../hf_dir/encoders.json as exporters write them, to be imported by the tests beside.
 
     pip install torch==2.15.0 transformers==5.23.0 onnx==1.23.2 onnxscript==0.7.2
-    python make.py
+    python make.py [FILE]...
 
 Weights follow from the formula in ../../hf_dir/tests.rs. What an import does not look at is left out of the files: the names of nodes
 and of values between them, descriptions, and inferred types.
@@ -9,6 +9,7 @@ and of values between them, descriptions, and inferred types.
 
 import json
 import pathlib
+import sys
 
 import onnx
 import torch
@@ -28,6 +29,8 @@ FILES = {
     "distilbert_23": ("distilbert", "sdpa", True, 23, True),
     "electra_18": ("electra", "eager", True, 18, True),
     "electra_texts_17": ("electra_texts", "sdpa", False, 17, True),
+    "roberta_14": ("roberta", "eager", False, 14, True),
+    "roberta_18": ("roberta", "sdpa", True, 18, True),
 }
 
 
@@ -88,7 +91,8 @@ def slim(path):
     onnx.save(model, path)
 
 
-for name, (model, attention, by_export, opset, is_open) in FILES.items():
+for name in sys.argv[1:] or FILES:
+    model, attention, by_export, opset, is_open = FILES[name]
     typed = MODELS[model]["config"]["model_type"] != "distilbert"
     inputs = ["input_ids", "attention_mask", "token_type_ids"][: 3 if typed else 2]
     outputs = ["token_embeddings", "sentence_embedding"] if "embed" in model else ["logits"]

@@ -64,7 +64,8 @@ const OPS: &[(&str, Lowering)] = &[
 type Answer = for<'a> fn(&mut Lower<'a>, Call<'a>) -> Result<tract::Tensor, Problem>;
 
 /// Operators whose results do not depend on the numbers that they read.
-const ANSWERS: &[(&str, Answer)] = &[("IsNaN", texts::no_nan), ("Shape", shape::extent), ("Size", shape::extent)];
+const ANSWERS: &[(&str, Answer)] =
+    &[("Equal", texts::no_padding), ("IsNaN", texts::no_nan), ("Shape", shape::extent), ("Size", shape::extent)];
 
 /// What a node says of values that are computed, if it can be said at import.
 pub(super) fn answer(call: &Call<'_>) -> Option<Answer> {

@@ -67,6 +67,21 @@ pub(super) fn gelu<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
     lower.add(call, Op::Unary(function), &[x])
 }
 
+/// Whether a token is padding: none is, as no text is filled up. From this RoBERTa counts its positions.
+pub(super) fn no_padding<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Result<tract::Tensor, Problem> {
+    let index = usize::from(lower.is_constant(call, 0));
+    let ids = if lower.is_integer(call, index) { Some(lower.operand(call, index)?) } else { None };
+    // BERT and its kin have number 0, RoBERTa's 1. Another token, such as the end of a text, may well be there.
+    let padding =
+        lower.is_constant(call, 1 - index) && matches!(lower.ints(call, 1 - index)?.as_deref(), Some([0 | 1]));
+    match ids.filter(|ids| padding && lower.ids() == Some(*ids)) {
+        Some(ids) => nowhere(lower.shape(ids)),
+        None => {
+            Err(Problem::unsupported("it compares numbers that are computed", "token ids with that of padding, 0 or 1"))
+        }
+    }
+}
+
 /// Attention by heads in its parts, as older operator sets have it; a rule joins those of an encoder.
 pub(super) fn attention<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
     let [q, k, v] = [lower.operand(call, 0)?, lower.operand(call, 1)?, lower.operand(call, 2)?];
@@ -148,7 +163,11 @@ pub(super) fn choose<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Lowered {
 /// Which elements are no numbers: none, as weights are finite and nothing here makes others of them.
 pub(super) fn no_nan<'a>(lower: &mut Lower<'a>, call: Call<'a>) -> Result<tract::Tensor, Problem> {
     let x = lower.operand(call, 0)?;
-    let shape = lower.shape(x);
+    nowhere(lower.shape(x))
+}
+
+/// False, everywhere.
+fn nowhere(shape: &[usize]) -> Result<tract::Tensor, Problem> {
     let none = vec![false; shape.iter().product()];
     tract::Tensor::from_shape(shape, &none).map_err(|e| Problem::invalid(format!("{e:#}")))
 }
