@@ -1,6 +1,8 @@
 //! Student families: named network shapes that a recipe can ask for.
 
+mod builder;
 pub mod distilbert;
+pub mod efficientnet;
 pub mod resnet;
 
 use crate::data::Kind;
@@ -80,7 +82,7 @@ impl fmt::Display for Input {
 }
 
 /// All families. Adding one is a file and a line here.
-pub const FAMILIES: &[&dyn Family] = &[&resnet::ResNets, &distilbert::Encoders];
+pub const FAMILIES: &[&dyn Family] = &[&resnet::ResNets, &efficientnet::EfficientNets, &distilbert::Encoders];
 
 /// Why a student could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

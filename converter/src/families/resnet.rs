@@ -1,10 +1,9 @@
 //! Residual networks (He et al. 2015) for small and large images, all from one description.
 
+use super::builder::Builder;
 use super::{Family, Input, Task};
 use crate::data::Kind;
-use crate::data::random::{Purpose, stream};
-use crate::graph::{Dim, Graph, Op, ShapeError, Tensor, Unary, ValueId, Window};
-use rand::RngExt;
+use crate::graph::{Graph, Op, ShapeError, Unary, ValueId, Window};
 
 /// How the network begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +111,7 @@ impl ResNet {
     /// # Errors
     /// If the images are too small for it.
     pub fn build(&self, name: &str, image: [usize; 3], classes: usize, seed: u64) -> Result<Graph, ShapeError> {
-        let mut b = Builder { graph: Graph::new(name), seed };
+        let mut b = Builder::new(name, BN_EPS, seed);
         let [height, width, channels] = image;
         let image = b.graph.input("image", [1, height, width, channels]);
         let mut x = self.stem(&mut b, image)?;
@@ -122,19 +121,14 @@ impl ResNet {
                 x = self.block(&mut b, &format!("layer{}.{block}", stage + 1), x, width, stride)?;
             }
         }
-        let pooled = b.graph.add("avgpool", Op::GlobalAvgPool, &[x])?;
-        let flat = b.graph.add("flatten", Op::Reshape(vec![Dim::Same(0), Dim::Rest]), &[pooled])?;
-        let head = if self.stem == Stem::Small { "linear" } else { "fc" };
-        let logits = b.linear(head, flat, classes)?;
-        b.graph.outputs = vec![logits];
-        Ok(b.graph)
+        b.classifier(if self.stem == Stem::Small { "linear" } else { "fc" }, x, classes)
     }
 
     fn stem(&self, b: &mut Builder, image: ValueId) -> Result<ValueId, ShapeError> {
         let width = self.widths.first().copied().unwrap_or(0);
         let (kernel, stride) = if self.stem == Stem::Small { (3, 1) } else { (7, 2) };
-        let x = b.conv_bn("conv1", "bn1", image, width, Window::square(kernel, stride, kernel / 2))?;
-        let x = b.relu("relu", x)?;
+        let x = b.conv_bn(["conv1", "bn1"], image, width, Window::square(kernel, stride, kernel / 2))?;
+        let x = b.unary("relu", Unary::Relu, x)?;
         match self.stem {
             Stem::Small => Ok(x),
             Stem::Large => b.graph.add("maxpool", Op::MaxPool(Window::square(3, 2, 1)), &[x]),
@@ -161,15 +155,15 @@ impl ResNet {
         let mut y = x;
         for (i, (channels, window)) in layers.iter().enumerate() {
             if i > 0 {
-                y = b.relu(&format!("{name}.relu{i}"), y)?;
+                y = b.unary(&format!("{name}.relu{i}"), Unary::Relu, y)?;
             }
             let (conv, bn) = (format!("{name}.conv{}", i + 1), format!("{name}.bn{}", i + 1));
-            y = b.conv_bn(&conv, &bn, y, *channels, *window)?;
+            y = b.conv_bn([&conv, &bn], y, *channels, *window)?;
         }
         let same = stride == 1 && b.channels(x) == out;
         let shortcut = if same { x } else { self.shortcut(b, name, x, out, stride)? };
         let sum = b.graph.add(format!("{name}.add"), Op::Add, &[y, shortcut])?;
-        b.relu(&format!("{name}.relu"), sum)
+        b.unary(&format!("{name}.relu"), Unary::Relu, sum)
     }
 
     fn shortcut(
@@ -183,7 +177,7 @@ impl ResNet {
         match self.shortcut {
             Shortcut::Conv => {
                 let name = format!("{name}.{}", if self.stem == Stem::Small { "shortcut" } else { "downsample" });
-                b.conv_bn(&format!("{name}.0"), &format!("{name}.1"), x, out, Window::square(1, stride, 0))
+                b.conv_bn([&format!("{name}.0"), &format!("{name}.1")], x, out, Window::square(1, stride, 0))
             }
             Shortcut::Pad => {
                 let mut y = x;
@@ -198,48 +192,6 @@ impl ResNet {
                 b.graph.add(format!("{name}.shortcut"), pad, &[y])
             }
         }
-    }
-}
-
-/// A graph being built, with the seed of its weights.
-struct Builder {
-    graph: Graph,
-    seed: u64,
-}
-
-impl Builder {
-    fn channels(&self, x: ValueId) -> usize {
-        self.graph.shape(x).last().copied().unwrap_or(0)
-    }
-
-    /// Uniform numbers of variance `gain / fan_in`, the same on every machine (no transcendental function is involved).
-    fn draw(&mut self, name: &str, shape: Vec<usize>, gain: f32) -> ValueId {
-        let fan_in: usize = shape[1..].iter().product();
-        let bound = (3.0 * gain / fan_in as f32).sqrt();
-        let mut rng = stream(self.seed, Purpose::Weights, self.graph.values.len() as u64, 0);
-        let data = (0..shape.iter().product()).map(|_| bound * (2.0 * rng.random::<f32>() - 1.0)).collect();
-        self.graph.add_param(name, Tensor::new(shape, data))
-    }
-
-    fn conv_bn(&mut self, conv: &str, bn: &str, x: ValueId, out: usize, window: Window) -> Result<ValueId, ShapeError> {
-        let [rows, columns] = window.kernel;
-        // He's rule (He et al. 2015b): variance 2 / fan_in keeps the scale of activations through a ReLU.
-        let weight = self.draw(&format!("{conv}.weight"), vec![out, rows, columns, self.channels(x)], 2.0);
-        let y = self.graph.add(conv, Op::Conv2d { window, groups: 1 }, &[x, weight])?;
-        let [gamma, beta, mean, variance] =
-            [("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)]
-                .map(|(field, value)| self.graph.add_param(format!("{bn}.{field}"), Tensor::full([out], value)));
-        self.graph.add(bn, Op::BatchNorm { eps: BN_EPS }, &[y, gamma, beta, mean, variance])
-    }
-
-    fn relu(&mut self, name: &str, x: ValueId) -> Result<ValueId, ShapeError> {
-        self.graph.add(name, Op::Unary(Unary::Relu), &[x])
-    }
-
-    fn linear(&mut self, name: &str, x: ValueId, out: usize) -> Result<ValueId, ShapeError> {
-        let weight = self.draw(&format!("{name}.weight"), vec![out, self.channels(x)], 1.0 / 3.0);
-        let bias = self.graph.add_param(format!("{name}.bias"), Tensor::zeros([out]));
-        self.graph.add(name, Op::Linear, &[x, weight, bias])
     }
 }
 
