@@ -10,9 +10,11 @@ mod judge;
 mod label;
 mod pretrain;
 mod qat;
+mod scratch;
 #[cfg(test)]
 mod tests;
 mod times;
+mod transfer;
 
 pub use data::Data;
 pub use error::BuildError;
@@ -68,6 +70,7 @@ impl<'a> Build<'a> {
         let answers = self.label(&data, &teachers)?;
         let pretrained = self.pretrain(&data, &teachers)?;
         let student = self.distill(&data, &teachers, answers.as_ref(), pretrained.as_ref())?;
+        let scratch = self.scratch(&data)?;
         let quantized = self.quantize(&data, &student)?;
         let quantized = self.qat(&data, &student, quantized)?;
         let plans = self.plan(&quantized)?;
@@ -77,6 +80,7 @@ impl<'a> Build<'a> {
             teachers: &teachers,
             pretrained: pretrained.as_ref(),
             student: &student,
+            scratch: scratch.as_ref(),
             quantized: &quantized,
             plans: &plans,
             models: &models,

@@ -47,6 +47,9 @@ pub struct Recipe {
     pub quantize: QuantSettings,
     /// Training with rounding, where int8 costs too much; nothing without it.
     pub qat: Option<Qat>,
+    /// What else is trained, only to compare the result with it.
+    #[serde(default)]
+    pub compare: Compare,
     /// Bars that the result must reach, or the build fails.
     #[serde(default)]
     pub accept: Accept,
@@ -105,7 +108,14 @@ fn one() -> u64 {
     1
 }
 
-/// One teacher: weights from a file or folder, or a network that is trained first; those of texts may be trained further.
+fn views() -> usize {
+    LabelSettings::default().views
+}
+
+/// One teacher: weights from a file or folder, which may be trained further, or a network that is trained first.
+///
+/// Weights that images of other classes made are a backbone: `train` with `freeze = true` trains a head on what the backbone makes
+/// of `views` of each image, and `tune` then trains all of it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
@@ -113,8 +123,15 @@ pub struct Teacher {
     pub weights: Option<PathBuf>,
     /// The network that is trained, or that safetensors fill; known by the names of the tensors where it is not given.
     pub network: Option<String>,
-    /// How it is trained where there are no weights, or fine-tuned where they are those of an encoder of texts.
+    /// How it is trained where there are no weights, or fine-tuned where there are.
     pub train: Option<TrainSettings>,
+    /// How it is trained on after that, such as with all of it unfrozen little by little; nothing without it.
+    pub tune: Option<TrainSettings>,
+    /// Views of each image of which the features are kept, where the body is frozen.
+    #[serde(default = "views")]
+    pub views: usize,
+    /// Height and width that it sees images in; as they are without it, or as an ONNX file says.
+    pub size: Option<[usize; 2]>,
     /// Mean of each channel, of pixels from 0 to 1.
     pub mean: Option<[f32; 3]>,
     /// Standard deviation of each channel, of pixels from 0 to 1.
@@ -127,6 +144,8 @@ pub struct Teacher {
 pub struct Student {
     /// A named size of a family, such as `resnet8` or `bert-tiny`.
     pub network: String,
+    /// Height and width that it sees images in; as they are without it.
+    pub size: Option<[usize; 2]>,
     /// Whether it begins with the first teacher's tables and every so many of its layers.
     #[serde(default)]
     pub inherit: bool,
@@ -188,6 +207,15 @@ pub enum When {
     Always,
 }
 
+/// What is trained only for comparison.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compare {
+    /// The student once more, with the same settings, from the labels alone.
+    #[serde(default)]
+    pub from_scratch: bool,
+}
+
 /// Bars; accuracies from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -202,6 +230,10 @@ pub struct Accept {
     pub kept: Option<f64>,
     /// Least share of examples on which int8 and float student agree.
     pub agreement: Option<f64>,
+    /// Least accuracy of the int8 student above that of the student that `compare.from_scratch` trains.
+    // What is not asked for is not written: results of former recipes keep their keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over_scratch: Option<f64>,
     /// Most bytes of the model file.
     pub model_bytes: Option<u64>,
     /// Most bytes of the arena.

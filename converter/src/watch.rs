@@ -16,6 +16,8 @@ pub enum Stage {
     Pretrain,
     /// Training the student.
     Distill,
+    /// Training it once more, without teachers.
+    Compare,
     /// Making it int8.
     Quantize,
     /// Training it with rounding.
@@ -32,12 +34,13 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Stage; 11] = [
+    pub const ALL: [Stage; 12] = [
         Stage::Data,
         Stage::Teacher,
         Stage::Label,
         Stage::Pretrain,
         Stage::Distill,
+        Stage::Compare,
         Stage::Quantize,
         Stage::Qat,
         Stage::Plan,
@@ -54,6 +57,7 @@ impl Stage {
             Stage::Label => "label",
             Stage::Pretrain => "pretrain",
             Stage::Distill => "distill",
+            Stage::Compare => "compare",
             Stage::Quantize => "quantize",
             Stage::Qat => "qat",
             Stage::Plan => "plan",

@@ -62,7 +62,9 @@ fn teachers_that_do_not_fit_are_told() {
         write(bytes);
         check(parts);
     }
-    assert!(std::fs::read_dir(folder.path().join("w")).unwrap().all(|entry| entry.unwrap().file_name() == ".lock"));
+    let is_hidden =
+        |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().to_string_lossy().starts_with('.');
+    assert!(std::fs::read_dir(folder.path().join("w")).unwrap().all(is_hidden), "nothing was made");
     write(&good);
     assert_eq!(Run::new(folder.path(), "label r.toml --work w").code, Some(0));
 
@@ -102,6 +104,10 @@ fn onnx_teachers_that_do_not_fit_are_told() {
     export(&network("resnet8-8", 10), &path).unwrap();
     check(&["t.onnx", "10", "8 classes"]);
     export(&families::build("resnet8-8", &Task::of_images([16, 16, 3], 8), 7).unwrap(), &path).unwrap();
+    // Images are scaled to what the file takes, but not if the recipe says otherwise.
+    assert_eq!(Run::new(folder.path(), "label r.toml --work w").code, Some(0));
+    let sized = "[[teacher]]\nweights = \"t.onnx\"\nsize = [32, 32]\n";
+    std::fs::write(folder.path().join("r.toml"), head(SMALL) + sized + STUDENT).unwrap();
     check(&["t.onnx", "16", "32x32x3"]);
 }
 

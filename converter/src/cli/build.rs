@@ -7,7 +7,7 @@ use super::settings::Work;
 use super::ui::Ui;
 use crate::artifact::{ArtifactError, Doing, write_whole};
 use crate::pipeline::{Answers, Build, Built, Data, Student, Teachers};
-use crate::verify::record::Record;
+use crate::verify::record::{Network, Record};
 use serde_json::{Value, json};
 
 /// All that the float stages make.
@@ -150,6 +150,10 @@ pub(super) fn answer(work: &Work, built: &Built) -> Value {
     json!({
         "recipe": work.recipe.name,
         "model": built.models.first().map(|model| work.store.path(&model.file)),
+        "compared": record.compared.iter().map(|network| json!({
+            "network": network.name,
+            "accuracy": network.scores.accuracy,
+        })).collect::<Vec<_>>(),
         "teacher_accuracy": record.teacher.as_ref().map(|teacher| teacher.scores.accuracy),
         "float_accuracy": record.student.scores.accuracy,
         "int8_accuracy": record.int8.accuracy,
@@ -167,9 +171,10 @@ pub(super) fn answer(work: &Work, built: &Built) -> Value {
 
 /// The closing table.
 pub(super) fn summary(work: &Work, built: &Built) -> String {
-    let Record { teacher, student, int8, agreement, models, targets, exact, .. } = &built.record;
+    let Record { teacher, student, int8, compared, agreement, models, targets, exact, .. } = &built.record;
     let percent = |share: f64| format!("{:.2} %", 100.0 * share);
-    let mut networks = Vec::new();
+    let other = |network: &Network| vec![network.name.clone(), percent(network.scores.accuracy), "-".into()];
+    let mut networks: Vec<Vec<String>> = compared.iter().map(other).collect();
     if let Some(teacher) = teacher {
         networks.push(vec![format!("teacher {}", teacher.name), percent(teacher.scores.accuracy), "-".into()]);
     }

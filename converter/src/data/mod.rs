@@ -5,26 +5,31 @@ mod cifar;
 mod error;
 mod folder;
 mod kind;
+mod look;
 mod normalize;
 pub mod random;
 mod reader;
+mod scale;
 mod set;
 mod shapes;
 mod split;
 pub mod text;
 
-pub use augment::{Augment, Fill, View};
+pub use augment::{Augment, Color, Crop, Fill, Mix, View};
 pub use error::DataError;
 pub use folder::load_image;
 pub use kind::{Format, ImageFormat, Kind};
+pub use look::Look;
 pub use normalize::{Normalize, Table};
 pub use reader::{Inputs, Reader};
+pub use scale::{Area, scale};
 pub use set::Set;
 pub use shapes::generate;
 pub(crate) use split::shuffle;
 pub use split::{Split, split, split_labels};
 
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// Images of one size with their classes.
@@ -79,6 +84,16 @@ impl Dataset {
         }
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
         Dataset { shape: self.shape, pixels, labels, classes: self.classes.clone() }
+    }
+
+    /// The images in this size (height, width), if they have another.
+    pub fn sized(&self, size: Option<[usize; 2]>) -> Cow<'_, Dataset> {
+        let [height, width, channels] = self.shape;
+        let Some(size) = size.filter(|size| *size != [height, width]) else { return Cow::Borrowed(self) };
+        let all = Area::whole([height, width]);
+        let pixels = (0..self.len()).flat_map(|index| scale(self.image(index), self.shape, all, size)).collect();
+        let shape = [size[0], size[1], channels];
+        Cow::Owned(Dataset { shape, pixels, labels: self.labels.clone(), classes: self.classes.clone() })
     }
 
     /// A hash of all images and labels, in hex: names what was cached about them.

@@ -24,6 +24,10 @@ pub enum Purpose {
     Dropout = 8,
     /// How the views of a text look.
     Words = 9,
+    /// What of an image is seen in which colours, and what it is mixed with.
+    Look = 10,
+    /// The same, in views that teachers are asked about.
+    LookOfView = 11,
 }
 
 /// The generator for one thing, told by two numbers (such as epoch and index), under a seed.

@@ -6,13 +6,19 @@ use crate::families::{Input, Task};
 use crate::text::Vocabulary;
 use limbeck_runtime::text::Tokenizer;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How a network reads its inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reader {
     /// Pixels, made numbers.
-    Pixels(Normalize),
+    Pixels {
+        /// Which numbers.
+        normalize: Normalize,
+        /// Height and width that images are scaled to; as they are without it.
+        size: Option<[usize; 2]>,
+    },
     /// Text, cut into tokens.
     Text {
         /// What it is cut into.
@@ -26,16 +32,23 @@ pub enum Reader {
 #[derive(Clone, Debug)]
 pub enum Inputs<'a> {
     /// Pixels and how they become numbers.
-    Images(&'a Dataset, &'a Normalize),
+    Images(Cow<'a, Dataset>, &'a Normalize),
     /// Token ids.
     Texts(Tokenized),
+}
+
+impl From<Normalize> for Reader {
+    /// Of images as large as they are.
+    fn from(normalize: Normalize) -> Self {
+        Reader::Pixels { normalize, size: None }
+    }
 }
 
 impl Reader {
     /// What it reads.
     pub fn kind(&self) -> Kind {
         match self {
-            Reader::Pixels(_) => Kind::Images,
+            Reader::Pixels { .. } => Kind::Images,
             Reader::Text { .. } => Kind::Texts,
         }
     }
@@ -46,7 +59,9 @@ impl Reader {
     /// If they are of the other kind.
     pub fn read<'a>(&'a self, set: &'a Set) -> Result<Inputs<'a>, DataError> {
         match (self, set) {
-            (Reader::Pixels(normalize), Set::Images(images)) => Ok(Inputs::Images(images, normalize)),
+            (Reader::Pixels { normalize, size }, Set::Images(images)) => {
+                Ok(Inputs::Images(images.sized(*size), normalize))
+            }
             (Reader::Text { .. }, Set::Texts(texts)) => self.tokens_of(texts).map(Inputs::Texts),
             _ => Err(self.other_than(set.kind())),
         }
@@ -68,7 +83,11 @@ impl Reader {
     /// If they are of the other kind.
     pub fn task(&self, set: &Set) -> Result<Task, DataError> {
         let input = match (self, set) {
-            (Reader::Pixels(_), Set::Images(images)) => Input::Image(images.shape),
+            (Reader::Pixels { size, .. }, Set::Images(images)) => {
+                let [height, width, channels] = images.shape;
+                let [height, width] = size.unwrap_or([height, width]);
+                Input::Image([height, width, channels])
+            }
             (Reader::Text { vocabulary, tokens }, Set::Texts(_)) => {
                 Input::Text { vocabulary: vocabulary.size(), tokens: *tokens }
             }
@@ -87,7 +106,8 @@ impl Reader {
     /// If the vocabulary has no form in a model file.
     pub fn identity(&self) -> Result<String, DataError> {
         Ok(match self {
-            Reader::Pixels(normalize) => format!("{normalize:?}"),
+            Reader::Pixels { normalize, size: None } => format!("{normalize:?}"),
+            Reader::Pixels { normalize, size: Some(size) } => format!("{normalize:?} {size:?}"),
             Reader::Text { vocabulary, tokens } => {
                 format!("{} {tokens}", hex(&Sha256::digest(vocabulary.section()?)))
             }

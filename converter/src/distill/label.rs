@@ -4,7 +4,7 @@ use super::error::LabelError;
 use super::labels::{Labels, Shard};
 use super::settings::{Ensemble, LabelSettings};
 use crate::artifact::{ArtifactError, Doing};
-use crate::data::{Augment, Dataset, Reader, Table, hex};
+use crate::data::{Augment, Dataset, Look, Reader, hex};
 use crate::teacher::Teacher;
 use crate::train::{Control, Examples, Target, for_batches};
 use sha2::{Digest, Sha256};
@@ -14,7 +14,8 @@ use std::path::Path;
 const SHARD: usize = 5000;
 
 /// The answers of `teachers` to `settings.views` views of every image, from the files in `folder` as far as they are
-/// there. What the views are follows from the flips and shifts of `augment`.
+/// there. What the views are follows from `augment`, but for the squares that it covers. Teachers may give anything that is a
+/// vector for each image, such as the features that their heads read.
 ///
 /// # Errors
 /// If a teacher cannot be executed or answers nonsense, a file cannot be read or written, `folder` holds answers to
@@ -31,7 +32,7 @@ pub fn label(
         return Err(LabelError::Settings("at least one view and one teacher are needed"));
     }
     let of = hash(teachers, data, augment, settings);
-    let (images, classes) = (data.len(), data.classes.len());
+    let (images, classes) = (data.len(), width(teachers)?);
     let total = settings.views * images;
     let mut logits = Vec::with_capacity(total * classes);
     std::fs::create_dir_all(folder).map_err(|e| ArtifactError::new(folder, Doing::Write, e))?;
@@ -69,10 +70,22 @@ fn hash(teachers: &[Teacher], data: &Dataset, augment: &Augment, settings: &Labe
         hasher.update(teacher.hash());
     }
     hasher.update(data.hash());
-    let Augment { flip, shift, fill, .. } = augment;
     let LabelSettings { precision, ensemble, .. } = settings;
-    hasher.update(format!("{flip} {shift} {fill:?} {precision:?} {ensemble:?}"));
+    hasher.update(format!("{} {precision:?} {ensemble:?}", augment.describe()));
     hex(&hasher.finalize())
+}
+
+/// How many values each of the teachers gives for an image.
+fn width(teachers: &[Teacher]) -> Result<usize, LabelError> {
+    let of = |teacher: &Teacher| match teacher.graph.outputs.first().map(|&id| teacher.graph.shape(id)) {
+        Some(&[_, width]) => Some(width),
+        _ => None,
+    };
+    let first = teachers.first().and_then(of);
+    let same = teachers.iter().all(|teacher| of(teacher) == first);
+    first
+        .filter(|_| same)
+        .ok_or(LabelError::Settings("all teachers must give one vector of the same length for an image"))
 }
 
 /// A view of some images.
@@ -87,7 +100,7 @@ struct Task<'a> {
 /// A [`Task`] as one teacher sees it.
 struct Views<'a> {
     task: &'a Task<'a>,
-    table: Table,
+    look: Look<'a>,
 }
 
 impl Examples for Views<'_> {
@@ -98,10 +111,9 @@ impl Examples for Views<'_> {
     fn draw(&self, _epoch: usize, index: usize, input: &mut [f32]) -> Target<'_> {
         let Task { data, augment, view, first, .. } = *self.task;
         let image = first + index;
-        let mut pixels = vec![0; data.image_len()];
-        augment.view(view, image).apply(data.image(image), &mut pixels, data.shape, augment.fill);
-        self.table.apply(&pixels, input);
-        Target { label: data.labels[image], teacher: None, vector: None }
+        let view = augment.view(view, image, data.len());
+        self.look.input(&self.look.pixels(image, &view), input);
+        Target::of_view(&data.labels, image, &view)
     }
 
     fn hash(&self) -> String {
@@ -117,14 +129,14 @@ fn answers(
     control: &Control<'_>,
     report: &mut dyn FnMut(usize),
 ) -> Result<Option<Vec<f32>>, LabelError> {
-    let classes = task.data.classes.len();
+    let classes = width(teachers)?;
     let mut sums = vec![0.0; task.count * classes];
     let share = 1.0 / teachers.len() as f32;
     for (number, teacher) in teachers.iter().enumerate() {
-        let Reader::Pixels(normalize) = &teacher.reader else {
+        let Reader::Pixels { normalize, size } = &teacher.reader else {
             return Err(LabelError::Settings("a teacher of texts cannot be asked about images"));
         };
-        let views = Views { task, table: normalize.table(task.data.shape[2]) };
+        let views = Views { task, look: Look::new(task.data, normalize, *task.augment, *size) };
         let mut done = 0;
         for_batches(&teacher.graph, &views, control.threads, |rows, targets| {
             let sums = sums[done * classes..].chunks_exact_mut(classes);

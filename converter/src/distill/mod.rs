@@ -15,7 +15,7 @@ mod texts;
 
 pub use beside::Beside;
 pub use error::LabelError;
-pub use examples::Labelled;
+pub use examples::{Features, Labelled};
 pub use label::label;
 pub use labels::Labels;
 pub use pretrain::pretrain;
@@ -28,7 +28,7 @@ use crate::train::{self, Control, Images, Loss, TrainError, TrainSettings, Train
 
 /// Trains `student` on the images of `data` and the teacher's answers to them.
 ///
-/// With `settings.hold_out` images held out, it learns from the others and is watched on those.
+/// The student sees images in the size that it takes. With `settings.hold_out` images held out, it learns from the others and is watched on those.
 ///
 /// # Errors
 /// If no images can be held out, or the training fails or is interrupted.
@@ -56,8 +56,13 @@ pub fn distill(
     }
     let split = data::split(data, settings.hold_out, settings.seed)?;
     let normalize = Normalize::student();
-    let examples = Labelled::new(data, &split.train, labels, &normalize, settings);
-    let valid = Images::plain(data, &split.valid, &normalize);
+    // The student's own size, whatever the teacher's is.
+    let size = match student.inputs.first().map(|&id| student.shape(id)) {
+        Some(&[_, height, width, _]) => Some([height, width]),
+        _ => None,
+    };
+    let examples = Labelled::new(data, &split.train, labels, (&normalize, size), settings);
+    let valid = Images::plain(data, &split.valid, &normalize).sized(size);
     let loss = Loss { smoothing: settings.label_smoothing, distill: Some(how.loss()), hidden: None };
     train::fit(student, &examples, (!split.valid.is_empty()).then_some(&valid as _), &loss, settings, control)
 }

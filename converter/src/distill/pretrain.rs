@@ -149,7 +149,7 @@ impl Examples for Hiding<'_> {
         for (at, id) in self.hidden(epoch, index) {
             input[at] = f32::from(id);
         }
-        Target { label: 0, teacher: None, vector: None }
+        Target::default()
     }
 
     fn hash(&self) -> String {

@@ -84,7 +84,7 @@ impl DistillSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LabelSettings {
-    /// Fixed ways to look at each image, each with its own answer: the image, mirrored, mirrored and shifted at random.
+    /// Fixed ways to look at each image, each with its own answer: the image, mirrored, changed at random.
     pub views: usize,
     /// Type of the stored numbers.
     pub precision: Precision,

@@ -1,7 +1,7 @@
 //! Tests of asking teachers and learning from them, on a task of milliseconds.
 
 use super::*;
-use crate::data::{Augment, Dataset, Reader};
+use crate::data::{Augment, Dataset};
 use crate::families::Task;
 use crate::graph::{Source, Tensor};
 use crate::teacher::Teacher;
@@ -19,7 +19,7 @@ fn teacher(factor: f32) -> Teacher {
     let id = graph.find("linear.weight").unwrap();
     let scaled: Vec<f32> = graph.param(id).unwrap().data().iter().map(|w| w * factor).collect();
     graph.value_mut(id).source = Source::Param(Arc::new(Tensor::new([2, 4], scaled)));
-    Teacher { graph, reader: Reader::Pixels(Normalize::student()) }
+    Teacher { graph, reader: Normalize::student().into() }
 }
 
 fn ask(
@@ -124,14 +124,14 @@ fn each_epoch_draws_a_view_with_its_own_answer() {
     let settings = TrainSettings { augment: AUGMENT, ..TrainSettings::default() };
     let labels = ask(&[teacher(1.0)], &data, &exact(4), folder.path(), &watch).unwrap();
     let indices = [7, 3];
-    let examples = Labelled::new(&data, &indices, &labels, &Normalize::student(), &settings);
+    let examples = Labelled::new(&data, &indices, &labels, (&Normalize::student(), None), &settings);
     let table = Normalize::student().table(1);
     let mut seen = std::collections::BTreeSet::new();
     for epoch in 0..40 {
         let (mut input, mut pixels, mut expected) = ([0.0; 64], [0; 64], [0.0; 64]);
         let target = examples.draw(epoch, 0, &mut input);
         let view = (0..4).find(|&view| Some(labels.get(view, 7)) == target.teacher).unwrap();
-        AUGMENT.view(view, 7).apply(data.image(7), &mut pixels, data.shape, AUGMENT.fill);
+        AUGMENT.view(view, 7, 10).apply(data.image(7), &mut pixels, data.shape, AUGMENT.fill);
         table.apply(&pixels, &mut expected);
         // Views that happen to look alike have the same answer.
         assert_eq!(input, expected);
@@ -173,9 +173,8 @@ fn a_student_learns_what_its_teacher_knows_and_the_labels_hide() {
     let normalize = Normalize::student();
     let examples = Images::new(&data, &all, &normalize, AUGMENT, 1);
     let taught = train::fit(&network(), &examples, None, &Loss::default(), &settings, &control).unwrap();
-    let teacher = Teacher { graph: taught.graph, reader: Reader::Pixels(normalize) }
-        .check(&Task::of_images([8, 8, 1], 2))
-        .unwrap();
+    let teacher =
+        Teacher { graph: taught.graph, reader: normalize.into() }.check(&Task::of_images([8, 8, 1], 2)).unwrap();
     let labels = ask(&[teacher], &data, &exact(4), folder.path(), &watch).unwrap();
     let mut wrong = data.clone();
     wrong.labels.iter_mut().enumerate().filter(|(i, _)| i % 10 < 4).for_each(|(_, label)| *label = 1 - *label);

@@ -59,11 +59,11 @@ fn named() -> Vec<(&'static str, &'static str, ResNet)> {
         widths: vec![width, 2 * width, 4 * width],
         depths: vec![depth; 3],
     };
-    let large = |block, depths: [usize; 4]| ResNet {
+    let large = |width: usize, block, depths: [usize; 4]| ResNet {
         stem: Stem::Large,
         block,
         shortcut: Shortcut::Conv,
-        widths: vec![64, 128, 256, 512],
+        widths: vec![width, 2 * width, 4 * width, 8 * width],
         depths: depths.to_vec(),
     };
     vec![
@@ -74,9 +74,14 @@ fn named() -> Vec<(&'static str, &'static str, ResNet)> {
         ("resnet32", "CIFAR, 16/32/64 channels, padded shortcuts", small(16, 5, Shortcut::Pad)),
         ("resnet44", "CIFAR, 16/32/64 channels, padded shortcuts", small(16, 7, Shortcut::Pad)),
         ("resnet56", "CIFAR, 16/32/64 channels, padded shortcuts", small(16, 9, Shortcut::Pad)),
-        ("resnet18", "ImageNet, basic blocks", large(Block::Basic, [2, 2, 2, 2])),
-        ("resnet34", "ImageNet, basic blocks", large(Block::Basic, [3, 4, 6, 3])),
-        ("resnet50", "ImageNet, bottleneck blocks", large(Block::Bottleneck, [3, 4, 6, 3])),
+        (
+            "resnet18-16",
+            "a quarter of resnet18, for small photographs: 16/32/64/128 channels",
+            large(16, Block::Basic, [2, 2, 2, 2]),
+        ),
+        ("resnet18", "ImageNet, basic blocks", large(64, Block::Basic, [2, 2, 2, 2])),
+        ("resnet34", "ImageNet, basic blocks", large(64, Block::Basic, [3, 4, 6, 3])),
+        ("resnet50", "ImageNet, bottleneck blocks", large(64, Block::Bottleneck, [3, 4, 6, 3])),
     ]
 }
 
@@ -217,6 +222,7 @@ mod tests {
             ("resnet32", 32, 10, 464_154),
             ("resnet44", 32, 10, 658_586),
             ("resnet56", 32, 10, 853_018),
+            ("resnet18-16", 96, 12, 703_644),
             ("resnet18", 224, 1000, 11_689_512),
             ("resnet34", 224, 1000, 21_797_672),
             ("resnet50", 224, 1000, 25_557_032),

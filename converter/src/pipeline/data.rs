@@ -55,10 +55,11 @@ impl Data {
         let (train, test) = parts(&recipe.data)?;
         match &train {
             Set::Images(_) => {
-                let teachers: Vec<Reader> = recipe.teacher.iter().map(|t| Reader::Pixels(normalize(t))).collect();
+                let pixels = |normalize, size| Reader::Pixels { normalize, size };
+                let teachers: Vec<Reader> = recipe.teacher.iter().map(|t| pixels(normalize(t), t.size)).collect();
                 let student = match (&recipe.student, teachers.first()) {
                     (None, Some(teacher)) => teacher.clone(),
-                    _ => Reader::Pixels(Normalize::student()),
+                    (student, _) => pixels(Normalize::student(), student.as_ref().and_then(|student| student.size)),
                 };
                 Ok(Data { train, test, unlabelled: None, teachers, student, words: None, incomplete: Vec::new() })
             }
@@ -103,7 +104,7 @@ fn parts(data: &recipe::Data) -> Result<(Set, Set), BuildError> {
 /// A teacher's own normalization. By default it is that of most public networks; one trained here sees what students see.
 fn normalize(teacher: &recipe::Teacher) -> Normalize {
     match (teacher.mean, teacher.std) {
-        (None, None) if teacher.train.is_some() => Normalize::student(),
+        (None, None) if teacher.weights.is_none() => Normalize::student(),
         (None, None) => Normalize::imagenet(),
         (mean, std) => Normalize::of_unit(mean.unwrap_or([0.0; 3]).to_vec(), std.unwrap_or([1.0; 3]).to_vec()),
     }

@@ -43,7 +43,7 @@ pub(super) fn layers(quantized: &Quantized) -> Vec<Layer> {
 
 /// The hashes of what the stages made.
 pub(super) fn artifacts(made: &Made<'_>) -> Result<Vec<Artifact>, BuildError> {
-    let Made { data, teachers, pretrained, student, quantized, models, .. } = *made;
+    let Made { data, teachers, pretrained, student, scratch, quantized, models, .. } = *made;
     let mut all = Vec::new();
     let mut add = |stage: Stage, what: String, sha256: String| {
         all.push(Artifact { stage: stage.name().to_owned(), what, sha256 });
@@ -59,6 +59,10 @@ pub(super) fn artifacts(made: &Made<'_>) -> Result<Vec<Artifact>, BuildError> {
         add(Stage::Pretrain, format!("{}, with words", student.network.graph.name), student.digest.to_string());
     }
     add(Stage::Distill, format!("student {}", student.network.graph.name), student.digest.to_string());
+    if let Some(scratch) = scratch {
+        let what = format!("{}, from scratch", scratch.network.graph.name);
+        add(Stage::Compare, what, scratch.digest.to_string());
+    }
     let stage = if quantized.training.is_some() { Stage::Qat } else { Stage::Quantize };
     add(stage, "int8 graph".to_owned(), quantized.digest.to_string());
     for packed in models {

@@ -9,6 +9,7 @@ use crate::pack::PackError;
 use crate::plan::{BudgetError, PlanError};
 use crate::quantize::{AwareError, QuantizeError};
 use crate::teacher::TeacherError;
+use crate::teacher::backbone::BackboneError;
 use crate::teacher::safetensors::WeightsError;
 use crate::text::TextError;
 use crate::train::TrainError;
@@ -124,6 +125,7 @@ plain!(
     TargetError,
     TextError,
     TeacherError,
+    BackboneError,
     WeightsError,
     EmitError,
     VocabularyRule,

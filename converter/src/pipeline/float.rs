@@ -5,7 +5,7 @@ use super::label::{Answers, Views};
 use super::{Build, BuildError, Data};
 use crate::artifact::{Digest, Key};
 use crate::data::text::Tokenized;
-use crate::data::{DataError, Dataset, Kind, Normalize, Reader, split};
+use crate::data::{DataError, Dataset, Kind, Normalize, Reader, Set, split};
 use crate::distill::{self, Beside, Taught};
 use crate::families::{self, Task};
 use crate::graph::Graph;
@@ -24,6 +24,8 @@ pub(super) const REVISION: u32 = 1;
 pub struct Teachers {
     /// Themselves; there may be none.
     pub all: Vec<Teacher>,
+    /// What tuned ones were before, each with a few words.
+    pub before: Vec<(String, Teacher)>,
     /// How those that were trained here were trained.
     pub trainings: Vec<Training>,
 }
@@ -54,19 +56,26 @@ impl Build<'_> {
     pub fn teachers(&self, data: &Data) -> Result<Teachers, BuildError> {
         self.stage(Stage::Teacher, "loading", || {
             self.foresee(data).map_err(|error| error.at(Stage::Plan))?;
-            let mut teachers = Teachers { all: Vec::new(), trainings: Vec::new() };
+            let mut teachers = Teachers { all: Vec::new(), before: Vec::new(), trainings: Vec::new() };
             let mut reused = true;
             for (number, (recipe, reader)) in self.recipe.teacher.iter().zip(&data.teachers).enumerate() {
                 let task = reader.task(&data.train)?;
-                let (teacher, training) = match &recipe.train {
-                    None => {
+                let (teacher, training) = match (&recipe.train, &recipe.weights, reader.kind()) {
+                    (None, ..) => {
                         let teacher = self.loaded(recipe, reader, &task, data)?;
                         if number == 0 {
                             self.suits(&teacher.graph, data)?;
                         }
                         (teacher, None)
                     }
-                    Some(settings) => {
+                    (Some(settings), Some(weights), Kind::Images) => {
+                        let made = self.transferred(number + 1, (recipe, weights, settings), reader, data)?;
+                        reused &= made.reused;
+                        teachers.before.extend(made.before);
+                        teachers.trainings.extend(made.trainings);
+                        (made.teacher, None)
+                    }
+                    (Some(settings), ..) => {
                         let (graph, begins) = beginner(recipe, &task, data, settings.seed)?;
                         if number == 0 {
                             self.suits(&graph, data)?;
@@ -83,6 +92,8 @@ impl Build<'_> {
                     Some(path) => BuildError::text(format!("{}: {error}", path.display())),
                     None => error.into(),
                 };
+                // A file may say in which size it sees images.
+                let task = teacher.reader.task(&data.train)?;
                 teachers.all.push(teacher.check(&task).map_err(of_file)?);
                 teachers.trainings.extend(training);
             }
@@ -106,10 +117,11 @@ impl Build<'_> {
         let path =
             recipe.weights.as_deref().ok_or_else(|| BuildError::text("a teacher needs weights or a training"))?;
         match reader {
-            Reader::Pixels(normalize) if recipe::is_onnx(path) => onnx(path, normalize.clone()),
-            Reader::Pixels(normalize) => {
+            Reader::Pixels { .. } if recipe::is_onnx(path) => onnx(path, reader, &data.train),
+            Reader::Pixels { normalize, .. } => {
                 let name = recipe.network.as_deref().map_or_else(|| safetensors::identify(task, path), Ok)?;
-                Ok(Teacher::from_weights(name, task, path, normalize.clone())?)
+                let teacher = Teacher::from_weights(name, task, path, normalize.clone())?;
+                Ok(Teacher { reader: reader.clone(), ..teacher })
             }
             Reader::Text { .. } => {
                 let encoder = Encoder { weights: path, task, classes: data.train.classes() };
@@ -162,7 +174,7 @@ impl Build<'_> {
     }
 
     /// Trains a network, or takes it from the store; says which.
-    fn learn(&self, network: Network<'_>, lessons: Lessons<'_>) -> Result<(Student, bool), BuildError> {
+    pub(super) fn learn(&self, network: Network<'_>, lessons: Lessons<'_>) -> Result<(Student, bool), BuildError> {
         let Network { artifact, graph, begins, reader, views, settings } = network;
         let seen = Seen::new(reader, &views)?;
         let mut key = Key::new("train", REVISION)
@@ -185,10 +197,12 @@ impl Build<'_> {
         }
         let how = &self.recipe.distill;
         self.trained(&artifact, &key, graph, reader, |graph, control| match (&seen, answers) {
-            (Seen::Images(images, _), Some(answers)) => {
+            (Seen::Images(images, ..), Some(answers)) => {
                 Ok(distill::distill(graph, images, &answers.logits, settings, how, control)?)
             }
-            (Seen::Images(images, normalize), None) => alone(graph, images, normalize, settings, control),
+            (Seen::Images(images, normalize, size), None) => {
+                alone(graph, images, (normalize, *size), settings, control)
+            }
             (Seen::Texts(views), _) => {
                 let logits = answers.map(|answers| &answers.logits);
                 let taught = Taught { logits, vectors: answers.and_then(|answers| answers.vectors.as_ref()) };
@@ -230,7 +244,7 @@ impl Build<'_> {
 
 /// What a network learns from beside the labels.
 #[derive(Clone, Copy, Default)]
-struct Lessons<'a> {
+pub(super) struct Lessons<'a> {
     /// What the teachers say of the examples.
     answers: Option<&'a Answers>,
     /// The teacher that reads the same texts, where the student is to be like it inside.
@@ -238,20 +252,20 @@ struct Lessons<'a> {
 }
 
 /// What is to be trained.
-struct Network<'a> {
+pub(super) struct Network<'a> {
     /// Begins the names of its files.
-    artifact: String,
-    graph: Graph,
-    begins: Begins,
-    reader: &'a Reader,
-    views: Views<'a>,
-    settings: &'a TrainSettings,
+    pub(super) artifact: String,
+    pub(super) graph: Graph,
+    pub(super) begins: Begins,
+    pub(super) reader: &'a Reader,
+    pub(super) views: Views<'a>,
+    pub(super) settings: &'a TrainSettings,
 }
 
 /// Views of the examples as a network takes them.
 enum Seen<'a> {
-    /// Images, which the training itself changes.
-    Images(&'a Dataset, &'a Normalize),
+    /// Images, which the training itself changes and scales.
+    Images(&'a Dataset, &'a Normalize, Option<[usize; 2]>),
     /// Each view of all texts.
     Texts(Vec<Tokenized>),
 }
@@ -259,7 +273,9 @@ enum Seen<'a> {
 impl<'a> Seen<'a> {
     fn new(reader: &'a Reader, views: &Views<'a>) -> Result<Self, DataError> {
         match (reader, views) {
-            (Reader::Pixels(normalize), &Views::Images(images, _)) => Ok(Seen::Images(images, normalize)),
+            (Reader::Pixels { normalize, size }, &Views::Images(images, _)) => {
+                Ok(Seen::Images(images, normalize, *size))
+            }
             (_, Views::Texts(views)) => {
                 let views = views.iter().map(|texts| reader.tokens_of(texts));
                 views.collect::<Result<_, _>>().map(Seen::Texts)
@@ -273,7 +289,7 @@ impl<'a> Seen<'a> {
     /// Hashes of all views.
     fn hashes(&self) -> Vec<String> {
         match self {
-            Seen::Images(images, _) => vec![images.hash()],
+            Seen::Images(images, ..) => vec![images.hash()],
             Seen::Texts(views) => views.iter().map(Tokenized::hash).collect(),
         }
     }
@@ -304,13 +320,13 @@ fn beginner(recipe: &recipe::Teacher, task: &Task, data: &Data, seed: u64) -> Re
 fn alone(
     graph: &Graph,
     data: &Dataset,
-    normalize: &Normalize,
+    (normalize, size): (&Normalize, Option<[usize; 2]>),
     settings: &TrainSettings,
     control: &Control<'_>,
 ) -> Result<Trained, BuildError> {
     let parts = split(data, settings.hold_out, settings.seed)?;
-    let examples = train::Images::new(data, &parts.train, normalize, settings.augment, settings.seed);
-    let valid = train::Images::plain(data, &parts.valid, normalize);
+    let examples = train::Images::new(data, &parts.train, normalize, settings.augment, settings.seed).sized(size);
+    let valid = train::Images::plain(data, &parts.valid, normalize).sized(size);
     let loss = Loss { smoothing: settings.label_smoothing, ..Loss::default() };
     let valid = (!parts.valid.is_empty()).then_some(&valid as &dyn train::Examples);
     Ok(train::fit(graph, &examples, valid, &loss, settings, control)?)
@@ -335,13 +351,21 @@ fn ending(student: &Student, data: &Data) -> String {
     held_out.map_or_else(String::new, |share| format!(", {:.2} % of held-out {kind} right", 100.0 * share))
 }
 
+/// A network out of an ONNX file, which sees images in the size that the file says, unless the recipe gives one.
 #[cfg(feature = "onnx")]
-fn onnx(path: &Path, normalize: Normalize) -> Result<Teacher, BuildError> {
+pub(super) fn onnx(path: &Path, reader: &Reader, set: &Set) -> Result<Teacher, BuildError> {
     let graph = crate::teacher::onnx::import(path).map_err(|e| BuildError::Plain(e.into()))?;
-    Ok(Teacher { graph, reader: Reader::Pixels(normalize) })
+    let mut reader = reader.clone();
+    let found = graph.inputs.first().map(|&id| graph.shape(id));
+    if let (Reader::Pixels { size: size @ None, .. }, Some(&[_, height, width, _]), Set::Images(images)) =
+        (&mut reader, found, set)
+    {
+        *size = Some([height, width]).filter(|size| *size != images.shape[..2]);
+    }
+    Ok(Teacher { graph, reader })
 }
 
 #[cfg(not(feature = "onnx"))]
-fn onnx(path: &Path, _: Normalize) -> Result<Teacher, BuildError> {
+pub(super) fn onnx(path: &Path, _: &Reader, _: &Set) -> Result<Teacher, BuildError> {
     Err(BuildError::no_onnx(path))
 }

@@ -226,7 +226,7 @@ impl Build<'_> {
             "about": self.recipe.about,
         });
         let (pixels, vocabulary) = match &quantized.reader {
-            Reader::Pixels(normalize) => (Some(normalize.clone()), Vec::new()),
+            Reader::Pixels { normalize, .. } => (Some(normalize.clone()), Vec::new()),
             Reader::Text { vocabulary, .. } => (None, vocabulary.section()?),
         };
         let labels = data.train.classes().to_vec();

@@ -6,6 +6,7 @@ use super::{Build, BuildError, Data, Packed, Planned, Quantized, Student, Teache
 use crate::artifact::{Key, write_whole};
 use crate::data::{Inputs, Reader};
 use crate::distill::{LabelSettings, Precision};
+use crate::graph::Graph;
 use crate::teacher::Teacher;
 use crate::verify::accuracy::{agreement, score};
 use crate::verify::exact::{self, Subject};
@@ -21,6 +22,9 @@ use limbeck_runtime::{Isa, Kernels};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
+
+/// Ends the name of the student that had no teacher.
+pub(super) const FROM_SCRATCH: &str = "(from scratch)";
 
 /// Raised when the code of a stage changes what it makes.
 const REVISION: u32 = 2;
@@ -42,6 +46,8 @@ pub struct Made<'a> {
     pub pretrained: Option<&'a Student>,
     /// Stage `distill`.
     pub student: &'a Student,
+    /// Stage `compare`, where there was one.
+    pub scratch: Option<&'a Student>,
     /// Stage `quantize`.
     pub quantized: &'a Quantized,
     /// Stage `plan`.
@@ -68,6 +74,12 @@ impl Build<'_> {
                 .settings("images", &test.hash());
             for hash in made.teachers.all.iter().map(Teacher::hash) {
                 key = key.settings("teacher", &hash);
+            }
+            for (_, teacher) in &made.teachers.before {
+                key = key.settings("before", &teacher.hash());
+            }
+            if let Some(scratch) = made.scratch {
+                key = key.with("scratch", scratch.digest);
             }
             for model in made.models {
                 key = key.with(&model.file, model.digest);
@@ -120,7 +132,7 @@ impl Build<'_> {
     }
 
     fn judge(&self, made: &Made<'_>) -> Result<Record, BuildError> {
-        let Made { data, teachers, pretrained, student, quantized, plans, models } = *made;
+        let Made { data, teachers, pretrained, student, scratch, quantized, plans, models } = *made;
         let (labels, classes) = (data.test.labels(), data.test.classes().len());
         let test = student.network.reader.read(&data.test)?;
         let subjects: Vec<Subject<'_>> = models.iter().map(subject).collect::<Result<_, _>>()?;
@@ -128,7 +140,7 @@ impl Build<'_> {
         let int8_logits = host::logits(&subjects[0].model, &outputs.bytes);
 
         let float_logits = self.float_logits(&student.network.graph, &test, test.len())?;
-        let teacher_logits = self.teacher_logits(data, teachers)?;
+        let teacher_logits = self.teacher_logits(data, &teachers.all)?;
         let judged = |logits: &[f32]| score(logits, labels, classes);
         let said =
             Said { test: &data.test, teacher: teacher_logits.as_deref(), student: &float_logits, int8: &int8_logits };
@@ -160,8 +172,9 @@ impl Build<'_> {
                 scores: float,
             },
             int8,
+            compared: self.compared(made)?,
             layers: describe::layers(quantized),
-            trainings: trainings(teachers, pretrained, student, quantized),
+            trainings: trainings(teachers, [pretrained, Some(student), scratch], quantized),
             artifacts: describe::artifacts(made)?,
             memory: describe::arenas(quantized, plans),
             examples: said.evenly(),
@@ -177,13 +190,34 @@ impl Build<'_> {
     }
 
     /// What the teachers together say of the test examples, kept on disk.
-    fn teacher_logits(&self, data: &Data, teachers: &Teachers) -> Result<Option<Vec<f32>>, BuildError> {
-        if teachers.all.is_empty() {
+    fn teacher_logits(&self, data: &Data, teachers: &[Teacher]) -> Result<Option<Vec<f32>>, BuildError> {
+        if teachers.is_empty() {
             return Ok(None);
         }
         let settings = LabelSettings { views: 1, precision: Precision::F32, ensemble: self.recipe.label.ensemble };
-        let (labels, _) = self.ask("labels-test", &teachers.all, &Views::plain(&data.test), &settings)?;
+        let (labels, _) = self.ask("labels-test", teachers, &Views::plain(&data.test), &settings)?;
         Ok(Some(labels.logits))
+    }
+
+    /// What the teachers were before they were tuned, and the student that had no teacher.
+    fn compared(&self, made: &Made<'_>) -> Result<Vec<Network>, BuildError> {
+        let Made { data, teachers, scratch, .. } = *made;
+        let network = |name: String, graph: &Graph, logits: &[f32]| Network {
+            name,
+            parameters: graph.param_count(),
+            scores: score(logits, data.test.labels(), data.test.classes().len()),
+        };
+        let mut compared = Vec::new();
+        for (what, teacher) in &teachers.before {
+            let logits = self.teacher_logits(data, std::slice::from_ref(teacher))?.unwrap_or_default();
+            compared.push(network(format!("{} ({what})", teacher.graph.name), &teacher.graph, &logits));
+        }
+        if let Some(Student { network: scratch, .. }) = scratch {
+            let test = scratch.reader.read(&data.test)?;
+            let logits = self.float_logits(&scratch.graph, &test, test.len())?;
+            compared.push(network(format!("{} {FROM_SCRATCH}", scratch.graph.name), &scratch.graph, &logits));
+        }
+        Ok(compared)
     }
 
     /// The recipe's bars, and what was reached.
@@ -192,6 +226,8 @@ impl Build<'_> {
         let (float, int8) = (record.student.scores.accuracy, record.int8.accuracy);
         // Without a teacher there is nothing to keep, and the bar cannot be met.
         let kept = record.teacher.as_ref().map_or(0.0, |teacher| int8 / teacher.scores.accuracy.max(f64::MIN_POSITIVE));
+        let scratch = record.compared.iter().find(|network| network.name.ends_with(FROM_SCRATCH));
+        let over_scratch = int8 - scratch.map_or(1.0, |network| network.scores.accuracy);
         let least = |name: &str, bound: Option<f64>, reached: f64| {
             bound.map(|bound| Bar { name: name.to_owned(), bound, reached, met: reached >= bound })
         };
@@ -204,6 +240,7 @@ impl Build<'_> {
             least("int8_accuracy", accept.int8_accuracy, int8),
             most("int8_drop", accept.int8_drop, float - int8),
             least("kept", accept.kept, kept),
+            least("over_scratch", accept.over_scratch, over_scratch),
             least("agreement", accept.agreement, record.agreement.int8_student),
             most("model_bytes", accept.model_bytes.map(|n| n as f64), largest(&|model| model.bytes)),
             most("arena_bytes", accept.arena_bytes.map(|n| n as f64), largest(&|model| model.arena_bytes)),
@@ -236,18 +273,13 @@ fn subject(packed: &Packed) -> Result<Subject<'_>, HostError> {
     Ok(Subject { file: &packed.file, model, names: &packed.names })
 }
 
-fn trainings(
-    teachers: &Teachers,
-    pretrained: Option<&Student>,
-    student: &Student,
-    quantized: &Quantized,
-) -> Vec<Training> {
+fn trainings(teachers: &Teachers, students: [Option<&Student>; 3], quantized: &Quantized) -> Vec<Training> {
     let of_teachers = teachers.trainings.iter().cloned().map(|mut training| {
         training.name = format!("teacher {}", training.name);
         training
     });
-    let of_student = pretrained.into_iter().chain([student]).map(|student| &student.training);
-    of_teachers.chain(of_student.chain([&quantized.training]).flatten().cloned()).collect()
+    let of_students = students.into_iter().flatten().map(|student| &student.training);
+    of_teachers.chain(of_students.chain([&quantized.training]).flatten().cloned()).collect()
 }
 
 /// What could not be checked here, and why.

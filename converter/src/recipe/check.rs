@@ -42,6 +42,14 @@ pub(super) fn check(recipe: &Recipe, source: &Source) -> Result<(), RecipeError>
     if let Some(qat) = &recipe.qat {
         checker.qat(qat, recipe)?;
     }
+    let taught = recipe.student.is_some() && !recipe.teacher.is_empty();
+    if recipe.compare.from_scratch && !taught {
+        let problem = "needs a student and a teacher: without a teacher every student learns from the labels alone";
+        return wrong(&["compare", "from_scratch"], problem.into());
+    }
+    if recipe.accept.over_scratch.is_some() && !recipe.compare.from_scratch {
+        return wrong(&["accept", "over_scratch"], "needs `compare.from_scratch = true`".into());
+    }
     if recipe.accept.kept.is_some() && recipe.teacher.is_empty() {
         return wrong(&["accept", "kept"], "there is no teacher to compare with: add a `[[teacher]]`".into());
     }
@@ -75,6 +83,15 @@ impl Checker<'_> {
         }
     }
 
+    /// Height and width of images.
+    fn size(&self, size: Option<[usize; 2]>, key: &[&str]) -> Result<(), RecipeError> {
+        self.only(Kind::Images, size.is_some(), key)?;
+        match size.is_some_and(|size| size.contains(&0)) {
+            true => self.wrong(key, "a size is at least 1"),
+            false => Ok(()),
+        }
+    }
+
     fn data(&self, recipe: &Recipe) -> Result<(), RecipeError> {
         let data = &recipe.data;
         match (&data.generated, &data.path) {
@@ -85,11 +102,8 @@ impl Checker<'_> {
         if data.generated.as_ref().is_some_and(|generated| generated.train.min(generated.test) < 8) {
             return self.wrong(&["data", "generated"], "each part needs 8 examples or more");
         }
-        self.only(Kind::Images, data.size.is_some(), &["data", "size"])?;
+        self.size(data.size, &["data", "size"])?;
         self.only(Kind::Texts, data.tokens.is_some(), &["data", "tokens"])?;
-        if data.size.is_some_and(|size| size.contains(&0)) {
-            return self.wrong(&["data", "size"], "a size is at least 1");
-        }
         match data.tokens {
             Some(tokens) if !(3..=MOST_TOKENS).contains(&tokens) => {
                 let problem =
@@ -109,12 +123,22 @@ impl Checker<'_> {
         }
         self.only(Kind::Images, teacher.mean.is_some(), &["teacher", number, "mean"])?;
         self.only(Kind::Images, teacher.std.is_some(), &["teacher", number, "std"])?;
+        self.size(teacher.size, &["teacher", number, "size"])?;
+        if let Some(tune) = &teacher.tune {
+            self.only(Kind::Images, true, &["teacher", number, "tune"])?;
+            self.training(tune, &["teacher", number, "tune"])?;
+        }
+        if teacher.views == 0 {
+            return self.wrong(&["teacher", number, "views"], "at least one view is needed");
+        }
+        let head_alone = teacher.train.as_ref().is_some_and(|train| train.freeze.is_body());
         let problem = match (&teacher.weights, &teacher.network, &teacher.train) {
+            (None, ..) if head_alone => "has `freeze = true`, but no `weights` that are worth keeping",
+            (.., None) if teacher.tune.is_some() => "has `tune` without `train`: a head must be trained first",
             (None, _, None) => "needs `weights = \"FILE\"`, or `network` and `train` to be trained here",
             (None, None, Some(_)) => "is to be trained, but has no `network`",
             (Some(_), Some(_), _) if self.kind == Kind::Texts => "brings its own network with its weights",
             (Some(path), Some(_), _) if is_onnx(path) => "is an ONNX file, which brings its own network",
-            (Some(_), _, Some(_)) if self.kind == Kind::Images => "has both `weights` and `train`: keep one",
             (Some(path), ..) => return self.weights(path, &["teacher", number, "weights"]),
             _ => return Ok(()),
         };
@@ -136,6 +160,7 @@ impl Checker<'_> {
     fn student(&self, student: &Student, is_taught: bool) -> Result<(), RecipeError> {
         self.training(&student.train, &["student", "train"])?;
         self.network(&student.network, &["student", "network"])?;
+        self.size(student.size, &["student", "size"])?;
         self.only(Kind::Texts, student.inherit, &["student", "inherit"])?;
         self.only(Kind::Texts, student.vocabulary.is_some(), &["student", "vocabulary"])?;
         self.only(Kind::Texts, student.augment.is_some(), &["student", "augment"])?;

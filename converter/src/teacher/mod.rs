@@ -1,5 +1,6 @@
 //! Teachers: trained networks with what is needed to show them images or texts.
 
+pub mod backbone;
 pub mod hf_dir;
 #[cfg(feature = "onnx")]
 pub mod onnx;
@@ -44,7 +45,8 @@ pub enum TeacherError {
     Weights(#[from] safetensors::WeightsError),
     /// The network is for other inputs or other classes.
     #[error(
-        "teacher `{name}` makes {found_output:?} of {found_input:?}, but the task has {classes} classes and {input}"
+        "teacher `{name}` makes {found_output:?} of {found_input:?}, but the task has {classes} classes and {input}; \
+         `[teacher.train]` with `freeze = true` gives it a head for other classes"
     )]
     Task {
         /// The network.
@@ -84,7 +86,7 @@ impl Teacher {
     ) -> Result<Teacher, TeacherError> {
         let mut graph = families::build(name, task, 0)?;
         safetensors::fill(&mut graph, weights)?;
-        Teacher { graph, reader: Reader::Pixels(normalize) }.check(task)
+        Teacher { graph, reader: normalize.into() }.check(task)
     }
 
     /// The teacher itself if it fits the task.
@@ -108,7 +110,7 @@ impl Teacher {
             });
         }
         match (&self.reader, task.input) {
-            (Reader::Pixels(normalize), Input::Image([.., channels])) if !normalize.fits(channels) => {
+            (Reader::Pixels { normalize, .. }, Input::Image([.., channels])) if !normalize.fits(channels) => {
                 Err(TeacherError::Normalize { normalize: normalize.clone(), channels })
             }
             _ => Ok(self),
@@ -122,8 +124,9 @@ impl Teacher {
             hasher.update(format!("{:?} {:?} {}\n", node.op, node.inputs, node.output.0));
         }
         match &self.reader {
-            Reader::Pixels(Normalize { mean, deviation }) => {
+            Reader::Pixels { normalize: Normalize { mean, deviation }, size } => {
                 [mean, deviation].into_iter().flatten().for_each(|value| hasher.update(value.to_le_bytes()));
+                size.iter().flatten().for_each(|&size| hasher.update((size as u64).to_le_bytes()));
             }
             // What the tokens are, whoever keeps answers to them says.
             Reader::Text { tokens, .. } => hasher.update(tokens.to_le_bytes()),

@@ -55,7 +55,8 @@ pub enum WeightsProblem {
     },
     /// The network tells other classes apart.
     #[error(
-        "holds a `{network}` for {found} classes, but the data have {expected}; take a teacher trained for these classes"
+        "holds a `{network}` for {found} classes, but the data have {expected}; take a teacher trained for these classes, or \
+         train a head for them: `[teacher.train]` with `freeze = true`"
     )]
     Classes {
         /// The network.
@@ -131,6 +132,19 @@ pub fn identify(task: &Task, path: &Path) -> Result<&'static str, WeightsError> 
         }
     }
     best.map(|(_, name)| name).ok_or_else(|| fail(WeightsProblem::Unknown { known: families::names(kind).collect() }))
+}
+
+/// How many classes the network of a file tells apart, by the shape of the weights that make the output in `graph`; `None` if it
+/// has no such layer.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn classes(graph: &Graph, path: &Path) -> Result<Option<usize>, WeightsError> {
+    let fail = |problem| WeightsError { path: path.to_owned(), problem };
+    let bytes = std::fs::read(path).map_err(|e| fail(WeightsProblem::Read(e)))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| fail(WeightsProblem::Damaged(e)))?;
+    let last = last_weights(graph).and_then(|id| file.tensor(&graph.value(id).name).ok());
+    Ok(last.and_then(|weights| weights.shape().first().copied()).filter(|&classes| classes > 0))
 }
 
 /// The names of a file's tensors.

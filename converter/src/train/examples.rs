@@ -1,18 +1,28 @@
 //! What a trainer learns from: inputs and targets, drawn anew for each epoch.
 
 use crate::data::text::Tokenized;
-use crate::data::{Augment, Dataset, Normalize, Table};
+use crate::data::{Augment, Dataset, Look, Mix, Normalize, View};
 use sha2::{Digest, Sha256};
 
 /// What is wanted of an example.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Target<'a> {
     /// The class.
     pub label: u32,
+    /// The class of what was blended in, and its share, if something was.
+    pub mixed: Option<(u32, f32)>,
     /// A teacher's logits for exactly this input, if there are some.
     pub teacher: Option<&'a [f32]>,
     /// A teacher's vector for exactly this input, if there is one.
     pub vector: Option<&'a [f32]>,
+}
+
+impl Target<'_> {
+    /// The class of an image of these `labels` in some view.
+    pub fn of_view(labels: &[u32], image: usize, view: &View) -> Self {
+        let mixed = view.mix.map(|Mix { with, share }| (labels[with], share));
+        Target { label: labels[image], mixed, ..Target::default() }
+    }
 }
 
 /// Numbered examples that may look different in each epoch, always in the same way for the same epoch.
@@ -37,7 +47,8 @@ pub struct Images<'a> {
     data: &'a Dataset,
     indices: &'a [usize],
     normalize: &'a Normalize,
-    table: Table,
+    size: Option<[usize; 2]>,
+    look: Look<'a>,
     augment: Augment,
     seed: u64,
 }
@@ -45,12 +56,19 @@ pub struct Images<'a> {
 impl<'a> Images<'a> {
     /// The images of `indices`, normalized, and changed by `augment` with random numbers from `seed`.
     pub fn new(data: &'a Dataset, indices: &'a [usize], normalize: &'a Normalize, augment: Augment, seed: u64) -> Self {
-        Images { data, indices, normalize, table: normalize.table(data.shape[2]), augment, seed }
+        let look = Look::new(data, normalize, augment, None);
+        Images { data, indices, normalize, size: None, look, augment, seed }
     }
 
     /// The images of `indices` as they are.
     pub fn plain(data: &'a Dataset, indices: &'a [usize], normalize: &'a Normalize) -> Self {
         Self::new(data, indices, normalize, Augment::NONE, 0)
+    }
+
+    /// The same at another height and width, if one is given.
+    #[must_use]
+    pub fn sized(self, size: Option<[usize; 2]>) -> Self {
+        Images { size, look: Look::new(self.data, self.normalize, self.augment, size), ..self }
     }
 }
 
@@ -60,13 +78,15 @@ impl Examples for Images<'_> {
     }
 
     fn draw(&self, epoch: usize, index: usize, input: &mut [f32]) -> Target<'_> {
-        let (index, shape) = (self.indices[index], self.data.shape);
-        let view = self.augment.draw(self.seed, epoch, index);
-        let mut pixels = vec![0; self.data.image_len()];
-        view.apply(self.data.image(index), &mut pixels, shape, self.augment.fill);
-        self.augment.cover(&mut pixels, shape, self.seed, epoch, index);
-        self.table.apply(&pixels, input);
-        Target { label: self.data.labels[index], teacher: None, vector: None }
+        let index = self.indices[index];
+        let mut view = self.augment.draw(self.seed, epoch, index, self.indices.len());
+        if let Some(mix) = &mut view.mix {
+            mix.with = self.indices[mix.with];
+        }
+        let mut pixels = self.look.pixels(index, &view);
+        self.augment.cover(&mut pixels, self.look.shape(), self.seed, epoch, index);
+        self.look.input(&pixels, input);
+        Target::of_view(&self.data.labels, index, &view)
     }
 
     fn hash(&self) -> String {
@@ -76,6 +96,9 @@ impl Examples for Images<'_> {
             hasher.update((*index as u64).to_le_bytes());
         }
         hasher.update(format!("{:?} {:?} {}", self.normalize, self.augment, self.seed));
+        if let Some(size) = self.size {
+            hasher.update(format!("{size:?}"));
+        }
         crate::data::hex(&hasher.finalize())
     }
 }
@@ -124,7 +147,7 @@ impl Examples for TextExamples<'_> {
         }
         let row = |rows| Answers::row(rows, self.data.len(), index);
         let (teacher, vector) = (row(self.answers.logits), row(self.answers.vectors));
-        Target { label: self.data.labels[index], teacher, vector }
+        Target { label: self.data.labels[index], mixed: None, teacher, vector }
     }
 
     fn hash(&self) -> String {

@@ -60,7 +60,9 @@ pub(super) fn paces(
     let begins = |name: &str, part: &String| {
         name.strip_prefix(part.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    if let Some(part) = settings.freeze.iter().find(|part| !params.iter().any(|param| begins(&param.name, part))) {
+    if let Some(part) =
+        settings.freeze.parts().iter().find(|part| !params.iter().any(|param| begins(&param.name, part)))
+    {
         let mut groups: Vec<&str> = params.iter().map(|param| group(&param.name)).collect();
         groups.dedup();
         return Err(format!("`freeze` names `{part}`, but the network has {}", groups.join(", ")));
@@ -74,7 +76,10 @@ pub(super) fn paces(
     let pace = |param: &Param| {
         let own = group(&param.name);
         let below = groups.iter().rev().position(|group| *group == own).unwrap_or(0);
-        let frozen = settings.freeze.iter().any(|part| begins(&param.name, part));
+        let frozen = match settings.freeze.is_body() {
+            true => groups.contains(&own) && groups.last() != Some(&own),
+            false => settings.freeze.parts().iter().any(|part| begins(&param.name, part)),
+        };
         let from = (below as f64 * f64::from(settings.unfreeze) * steps as f64).ceil() as usize;
         Pace { share: settings.layer_decay.powi(below as i32), from: (!frozen).then_some(from) }
     };
@@ -89,6 +94,7 @@ pub(super) fn paces(
 mod tests {
     use super::*;
     use crate::graph::{Op, Tensor};
+    use crate::train::Freeze;
     use crate::train::exec::ParamKind;
 
     fn params(names: &[&str]) -> Vec<Param> {
@@ -150,7 +156,7 @@ mod tests {
     #[test]
     fn frozen_parts_stay_and_must_be_there() {
         let frozen = |parts: &[&str]| TrainSettings {
-            freeze: parts.iter().map(|&part| part.to_owned()).collect(),
+            freeze: Freeze::Parts(parts.iter().map(|&part| part.to_owned()).collect()),
             ..TrainSettings::default()
         };
         let paces = |parts: &[&str]| super::paces(&frozen(parts), &params(&NAMES), &BTreeSet::new(), 10);
@@ -161,5 +167,11 @@ mod tests {
         assert_eq!(still, [true, true, false, true, false, false]);
         assert!(paces(&["bert"]).unwrap_err().contains("embeddings, transformer.layer.0"));
         assert!(paces(&["embeddings", "transformer", "classifier"]).unwrap_err().contains("nothing to train"));
+        let body = TrainSettings { freeze: Freeze::Body(true), ..TrainSettings::default() };
+        let for_loss = BTreeSet::from(["states.0.weight"]);
+        let params = params(&[&NAMES[..], &["states.0.weight"]].concat());
+        let learns: Vec<bool> =
+            super::paces(&body, &params, &for_loss, 10).unwrap().iter().map(|pace| pace.from.is_some()).collect();
+        assert_eq!(learns, [false, false, false, false, true, true, true], "the last layer and what is for losses");
     }
 }

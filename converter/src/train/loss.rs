@@ -116,9 +116,11 @@ impl Loss {
             let hard = mean * (1.0 - distill.map_or(0.0, |d| d.weight));
             let log_sum = softmax(logits, 1.0, &mut student);
             let even = self.smoothing / classes as f32;
+            let (other, share) = target.mixed.map_or((label, 0.0), |(other, share)| (other as usize, share));
             let mut loss = 0.0;
             for (class, grad) in grad.iter_mut().enumerate() {
-                let wanted = even + if class == label { 1.0 - self.smoothing } else { 0.0 };
+                let part = |of: usize, share: f32| if class == of { share } else { 0.0 };
+                let wanted = even + (1.0 - self.smoothing) * (part(label, 1.0 - share) + part(other, share));
                 *grad = hard * (student[class] - wanted);
                 loss += hard * wanted * (log_sum - logits[class]);
             }
@@ -174,7 +176,7 @@ mod tests {
 
     fn targets(with_teacher: bool) -> [Target<'static>; 2] {
         let teacher = |row: usize| with_teacher.then(|| &TEACHER[3 * row..][..3]);
-        [(2, 0), (0, 1)].map(|(label, row)| Target { label, teacher: teacher(row), vector: teacher(row) })
+        [(2, 0), (0, 1)].map(|(label, row)| Target { label, mixed: None, teacher: teacher(row), vector: teacher(row) })
     }
 
     #[test]

@@ -23,6 +23,6 @@ pub use examples::{Answers, Examples, Images, Target, TextExamples};
 pub(crate) use loss::Sums;
 pub use loss::{Distance, Distill, Hidden, Loss};
 pub(crate) use objective::{Batch, Objective};
-pub use settings::{OptimizerSettings, Schedule, TrainSettings};
+pub use settings::{Freeze, OptimizerSettings, Schedule, TrainSettings};
 pub(crate) use trainer::fit_to;
 pub use trainer::{Control, Epoch, Trained, fit};

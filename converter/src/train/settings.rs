@@ -37,9 +37,9 @@ pub struct TrainSettings {
     // What is as usual is not written: results of former recipes keep their keys.
     #[serde(skip_serializing_if = "is_zero")]
     pub dropout: f32,
-    /// Parts of the network that stay as they are, by the beginnings of their parameters' names (`embeddings`, `layer1`).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub freeze: Vec<String>,
+    /// What stays as it is.
+    #[serde(skip_serializing_if = "Freeze::is_nothing")]
+    pub freeze: Freeze,
     /// Epochs after which one more layer learns, from the last one down (Howard and Ruder 2018); 0 lets all learn at once.
     #[serde(skip_serializing_if = "is_zero")]
     pub unfreeze: f32,
@@ -54,6 +54,45 @@ fn is_zero(value: &f32) -> bool {
 
 fn is_one(value: &f32) -> bool {
     *value == 1.0
+}
+
+/// Parts of a network that are not trained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "`freeze` is `true`, or a list of parts of the network such as [\"embeddings\", \"layer1\"]"
+)]
+pub enum Freeze {
+    /// `true`: all but the last layer.
+    Body(bool),
+    /// By the beginnings of their parameters' names (`embeddings`, `layer1`).
+    Parts(Vec<String>),
+}
+
+impl Default for Freeze {
+    fn default() -> Self {
+        Freeze::Body(false)
+    }
+}
+
+impl Freeze {
+    /// Whether everything learns.
+    pub(crate) fn is_nothing(&self) -> bool {
+        !self.is_body() && self.parts().is_empty()
+    }
+
+    /// Whether the last layer alone learns.
+    pub(crate) fn is_body(&self) -> bool {
+        *self == Freeze::Body(true)
+    }
+
+    /// The parts that are named.
+    pub(super) fn parts(&self) -> &[String] {
+        match self {
+            Freeze::Body(_) => &[],
+            Freeze::Parts(parts) => parts,
+        }
+    }
 }
 
 /// How gradients change weights.
@@ -121,7 +160,7 @@ impl Default for TrainSettings {
             clip_norm: None,
             augment: Augment::default(),
             dropout: 0.0,
-            freeze: Vec::new(),
+            freeze: Freeze::default(),
             unfreeze: 0.0,
             layer_decay: 1.0,
         }
@@ -155,6 +194,7 @@ impl TrainSettings {
             .or_else(|| share("dropout", self.dropout))
             .or_else(|| not_negative("unfreeze", self.unfreeze))
             .or_else(|| positive("layer_decay", self.layer_decay))
+            .or_else(|| self.augment.problem())
             .or_else(|| self.clip_norm.and_then(|norm| positive("clip_norm", norm)))
             .or(optimizer)
     }
@@ -187,6 +227,18 @@ mod tests {
         let settings = TrainSettings { unfreeze: 0.5, layer_decay: 0.9, ..TrainSettings::default() };
         let again: TrainSettings = serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
         assert_eq!(again, settings);
+    }
+
+    #[test]
+    fn all_but_the_last_layer_or_named_parts_are_frozen() {
+        let freeze = |text: &str| toml::from_str::<TrainSettings>(text).map(|settings| settings.freeze);
+        assert!(freeze("freeze = true").unwrap().is_body());
+        assert!(freeze("freeze = []").unwrap().is_nothing() && freeze("").unwrap().is_nothing());
+        assert_eq!(freeze("freeze = [\"layer1\"]").unwrap().parts(), ["layer1"]);
+        let error = freeze("freeze = \"layer1\"").unwrap_err().to_string();
+        assert!(error.contains("`freeze` is `true`, or a list"), "{error}");
+        let written = serde_json::to_string(&freeze("freeze = [\"a\"]").unwrap()).unwrap();
+        assert_eq!(written, "[\"a\"]");
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Feed for Inputs<'_> {
 impl Inputs<'_> {
     fn as_feed(&self) -> &dyn Feed {
         match self {
-            Inputs::Images(images, _) => *images,
+            Inputs::Images(images, _) => images.as_ref(),
             Inputs::Texts(texts) => texts,
         }
     }

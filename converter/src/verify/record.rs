@@ -23,6 +23,9 @@ pub struct Record {
     pub student: Network,
     /// The int8 student, judged through the runtime.
     pub int8: Scores,
+    /// Networks that came before these or are trained for comparison, on the same test part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compared: Vec<Network>,
     /// How far the networks say the same.
     pub agreement: Agreement,
     /// Error that quantization brings, layer by layer, in execution order.

@@ -171,6 +171,7 @@ mod tests {
             teacher: None,
             student: Network { name: "resnet8".into(), parameters: 7, scores: scores.clone() },
             int8: scores,
+            compared: Vec::new(),
             agreement: Agreement { student_teacher: None, int8_student: 1.0 },
             layers: Vec::new(),
             trainings: Vec::new(),

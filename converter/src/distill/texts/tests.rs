@@ -4,7 +4,7 @@ use super::*;
 use crate::families::distilbert::{DistilBert, Head, inherit, named};
 use crate::graph::Pick;
 use crate::train::tests::StopAfter;
-use crate::train::{Distance, OptimizerSettings, evaluate};
+use crate::train::{Distance, Freeze, OptimizerSettings, evaluate};
 use crate::watch::{Unwatched, Watch};
 
 /// Texts of different lengths; the class is which of tokens 3 and 4 comes first.
@@ -112,7 +112,7 @@ fn frozen_parts_stay_and_upper_layers_begin() {
         data(&before) != data(after)
     };
     let plain = TrainSettings { epochs: 1, hold_out: 0, ..settings() };
-    let freeze = ["embeddings".to_owned(), "transformer".to_owned()].to_vec();
+    let freeze = Freeze::Parts(["embeddings".to_owned(), "transformer".to_owned()].to_vec());
     let after = teach(&before, &data, None, &TrainSettings { freeze, ..plain.clone() });
     assert!(moved(&after, "classifier.weight") && !moved(&after, "transformer.layer.1.ffn.lin2.weight"));
     assert!(!moved(&after, "embeddings.word_embeddings.weight"));

@@ -2,7 +2,7 @@
 
 use super::gemm::Store;
 use super::layer::{Inputs, Layer, Point, Scratch, Site};
-use super::passes::{Added, Copied, Passed, Relu, map};
+use super::passes::{Added, Clamp, Copied, Passed, Relu, map};
 use super::smooth::Curve;
 use super::strided::{Strided, broadcast, dense};
 use crate::graph::Unary;
@@ -63,6 +63,7 @@ impl Layer for Map {
         }
         match self.0 {
             Unary::Relu => map(Relu, [x], [], y, Store::Set),
+            Unary::Clip { min, max } => map(Clamp { low: min, high: max }, [x], [], y, Store::Set),
             function => y.iter_mut().zip(x).for_each(|(y, &x)| *y = function.apply(x)),
         }
     }
@@ -73,6 +74,9 @@ impl Layer for Map {
         }
         if self.0 == Unary::Relu {
             return map(Passed { floor: 0.0 }, [at.y, at.dy], [], dx, store);
+        }
+        if let Unary::Clip { min, max } = self.0 {
+            return map(Clamp { low: min, high: max }, [at.x.get(0), at.dy], [], dx, store);
         }
         for (i, dx) in dx.iter_mut().enumerate() {
             let value = at.dy[i] * slope(self.0, at.x.get(0)[i], at.y[i]);

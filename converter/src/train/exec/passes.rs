@@ -205,6 +205,30 @@ impl Map<1, 0> for Relu {
     }
 }
 
+/// `min(max(x, low), high)`
+#[derive(Clone, Copy)]
+pub(super) struct Clamp {
+    pub(super) low: f32,
+    pub(super) high: f32,
+}
+
+impl Map<1, 0> for Clamp {
+    #[inline(always)]
+    fn at<S: Simd>(self, simd: S, [x]: [S::f32s; 1], _: [S::f32s; 0]) -> S::f32s {
+        simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(self.low)), simd.splat_f32s(self.high))
+    }
+}
+
+/// `dy` where `x` is between the bounds of the [`Clamp`], which is the gradient in front of it.
+impl Map<2, 0> for Clamp {
+    #[inline(always)]
+    fn at<S: Simd>(self, simd: S, [x, dy]: [S::f32s; 2], _: [S::f32s; 0]) -> S::f32s {
+        let zero = simd.splat_f32s(0.0);
+        let below = simd.select_f32s(simd.greater_than_f32s(simd.splat_f32s(self.high), x), dy, zero);
+        simd.select_f32s(simd.greater_than_f32s(x, simd.splat_f32s(self.low)), below, zero)
+    }
+}
+
 /// `dy` where `y` is above the floor: the gradient in front of a ReLU (floor zero), or `dy` itself (no floor).
 #[derive(Clone, Copy)]
 pub(super) struct Passed {

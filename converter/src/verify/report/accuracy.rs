@@ -25,6 +25,17 @@ pub(super) fn section(found: &Found<'_>) -> Section {
         _ => "student, int8",
     };
     let share = |share: f64, n: usize| format!("{}<br><small>{}</small>", percent(share), interval(wilson(share, n)));
+    // Those that were made on the way or for comparison agree with no row above.
+    let beside = found.record.compared.iter().map(|network| {
+        vec![
+            "compared".to_owned(),
+            escape(&network.name),
+            grouped(network.parameters as u64),
+            share(network.scores.accuracy, network.scores.n),
+            format!("{:.4}", network.scores.cross_entropy),
+            "-".to_owned(),
+        ]
+    });
     let rows: Vec<Vec<String>> = all
         .iter()
         .map(|&(class, network, scores, agreement)| {
@@ -37,6 +48,7 @@ pub(super) fn section(found: &Found<'_>) -> Section {
                 agreement.map_or_else(|| "-".to_owned(), |agreement| share(agreement, scores.n)),
             ]
         })
+        .chain(beside)
         .collect();
     let heading = ["", "network", "parameters", "accuracy", "cross entropy", "agrees with the row above"];
     let loss = 100.0 * (found.record.student.scores.accuracy - found.record.int8.accuracy);

@@ -74,6 +74,20 @@ fn grouped_and_depthwise_convolutions() {
 }
 
 #[test]
+fn depthwise_convolutions_padded_as_by_tensorflow() {
+    // Even images of stride 2 have an odd pixel below and to the right.
+    for (kernel, pads) in
+        [(3, Pads { top: 0, left: 0, bottom: 1, right: 1 }), (5, Pads { top: 1, left: 1, bottom: 2, right: 2 })]
+    {
+        let window = Window { pads, ..Window::square(kernel, 2, 0) };
+        check_conv(window, 1, [8, 6, 3], 16);
+        for channels in [16, 17, 40] {
+            check_conv(window, channels, [8, 6, channels], channels);
+        }
+    }
+}
+
+#[test]
 fn linear_layers() {
     for (input, output) in [(1, 1), (3, 10), (64, 10), (17, 40), (40, 100)] {
         check(Op::Linear, &[input], &[tensor(&[output, input], 3), tensor(&[output], 4)]);
