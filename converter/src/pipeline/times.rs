@@ -44,12 +44,16 @@ impl Times {
         time: Duration,
     ) -> Result<(), ArtifactError> {
         let name = stage.name().to_owned();
+        let mut seconds = self.kept.took.get(&name).copied();
         if !reused {
-            let seconds = self.kept.spent.remove(&name).unwrap_or(0.0) + time.as_secs_f64();
-            self.kept.took.insert(name.clone(), seconds);
-            self.write(store)?;
+            let spent = self.kept.spent.remove(&name).unwrap_or(0.0) + time.as_secs_f64();
+            seconds = Some(spent);
+            // Examples are read anew by every build, and one that is refused after that leaves nothing behind.
+            if stage != Stage::Data {
+                self.kept.took.insert(name.clone(), spent);
+                self.write(store)?;
+            }
         }
-        let seconds = self.kept.took.get(&name).copied();
         self.stages.push(StageTime { stage: name, result: result.to_owned(), seconds, reused });
         Ok(())
     }
@@ -86,8 +90,10 @@ mod tests {
         let mut times = Times::open(&store);
         times.finished(&store, Stage::Teacher, "t", true, seconds(1)).unwrap();
         times.finished(&store, Stage::Distill, "b", true, seconds(1)).unwrap();
+        times.finished(&store, Stage::Data, "d", false, seconds(3)).unwrap();
+        assert!(Times::open(&store).kept.took.keys().eq(["distill"]));
         let found: Vec<_> = times.stages().iter().map(|stage| (stage.seconds, stage.reused)).collect();
-        assert_eq!(found, [(None, true), (Some(7.0), true)]);
+        assert_eq!(found, [(None, true), (Some(7.0), true), (Some(3.0), false)]);
         std::fs::write(store.path(FILE), "no JSON").unwrap();
         assert!(Times::open(&store).kept.took.is_empty());
     }
