@@ -120,9 +120,28 @@ fn models_are_run_and_every_table_says_the_same() {
     let eval = run("eval --data generated --limit 24").answer();
     assert_keys(&eval, "n accuracy cross_entropy calibration_error confusion digest");
     assert_eq!(eval["n"], 24);
-    let verified = run("verify --data generated").answer();
-    assert_keys(&verified, "n tables digest self_tests certificate not_run");
-    assert_eq!(run("verify --device gpu").error(1), "this build has no GPU kernels: use `--device cpu`");
+    let verified = run("verify --data generated --device cpu").answer();
+    assert_keys(&verified, "n equal accuracy device seconds tables digest self_tests certificate not_run");
+    assert!(verified["equal"] == true && verified["device"].is_null(), "{verified}");
+    assert!(run("verify --device cpu --trace").error(1).contains("leave out `--device cpu`"));
+    let on_gpu = run("verify --data generated --device gpu");
+    if cfg!(not(feature = "gpu")) {
+        assert_eq!(on_gpu.error(1), "this build has no GPU kernels: use `--device cpu`");
+    } else if on_gpu.code == Some(1) {
+        assert!(on_gpu.error(1).starts_with("there is no GPU: "));
+        limbeck_tests::skipped("there is no GPU for `limbeck verify`: `cargo xtask setup` installs one of software");
+    } else {
+        let on_gpu = on_gpu.answer();
+        assert_keys(&on_gpu["device"], "name kind driver version backend");
+        for key in ["n", "equal", "accuracy", "digest", "certificate"] {
+            assert_eq!(on_gpu[key], verified[key], "{key}");
+        }
+        let traced = run("verify --device auto --trace --batch 50").answer();
+        assert!(traced["tensors"].as_u64() > on_gpu["tensors"].as_u64(), "{traced}");
+        assert_eq!((&traced["batch"], &traced["not_run"]), (&Value::from(50), &serde_json::json!([])));
+        let error = run("verify --device gpu --batch 999999999999").error(1);
+        assert!(error.contains(" are too many for the GPU ") && error.contains("try `--batch "), "{error}");
+    }
 
     let inspected = run("inspect").answer();
     assert!(inspected["tables"].as_array().unwrap().contains(&Value::from("scalar")), "{inspected}");
@@ -135,7 +154,7 @@ fn models_are_run_and_every_table_says_the_same() {
         assert_keys(&timed, "model table min_ms median_ms runs load_ms");
         assert_eq!((timed["table"].as_str(), &timed["runs"]), (Some(table), &Value::from(5)));
     }
-    assert_eq!(run("verify --table scalar").answer()["random"], true);
+    assert_eq!(run("verify --table scalar --device cpu").answer()["random"], true);
     for words in ["run a.png", "eval --data generated", "bench", "verify"] {
         let error = run(&format!("{words} --table sse9")).error(1);
         assert!(error.starts_with("no kernel table is called `sse9`; there are: scalar, "), "{error}");

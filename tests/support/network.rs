@@ -2,7 +2,7 @@
 
 use limbeck_runtime::format::emit::{self, File, PortSpec, SelfTestSpec, Step, TestInput};
 use limbeck_runtime::ops::{
-    Add, AvgPool, Concat, Conv2d, Depthwise, Linear, Lut, MaxPool, Mul, Op, Pad, Slice, Softmax, Window,
+    Add, AvgPool, Concat, Conv2d, Depthwise, Linear, Lut, MaxPool, Mul, Op, Pad, Sharing, Slice, Softmax, Window,
 };
 use limbeck_runtime::quant::{Channels, MIN_MULTIPLIER, Output};
 use limbeck_runtime::{AlignedBytes, Certificate, Isa, Kernels, Layout, Model, Rng, Session, Shape, Tensor};
@@ -62,6 +62,87 @@ pub fn random(seed: u32, layout: Layout) -> AlignedBytes {
     session.input_mut(0).fill_with(|| rng.byte());
     session.run();
     network.file(&[SelfTestSpec { digest: session.digest(), input: TestInput::Seed(seed) }])
+}
+
+/// A model of one op whose inputs are the model's inputs. What must lie where the output does lies there.
+///
+/// # Errors
+/// If the op does not keep the rules.
+pub fn one_op(op: Op<'_>, inputs: &[Tensor], output: Tensor) -> Result<AlignedBytes, emit::EmitError> {
+    let layout = match op {
+        Op::Conv2d(op) => op.layout,
+        Op::Linear(op) => op.layout,
+        _ => Layout::PLAIN,
+    };
+    let mut end = output.bytes().next_multiple_of(16);
+    let tensors = inputs.iter().enumerate().map(|(i, &tensor)| {
+        let offset = if op.sharing() == Sharing::Must(i) { 0 } else { end };
+        end = end.max((offset + tensor.bytes()).next_multiple_of(16));
+        Tensor { offset, ..tensor }
+    });
+    let mut tensors: Vec<Tensor> = tensors.collect();
+    tensors.push(Tensor { offset: 0, ..output });
+    let numbers: Vec<u16> = (0..inputs.len() as u16).collect();
+    let step =
+        Step { op: exact(op), inputs: &numbers, output: inputs.len() as u16, scratch_offset: 0, scratch_bytes: 0 };
+    write(layout, &tensors, &[step], end, &numbers)
+}
+
+/// A model of some ops in plain layout, from its first tensor to its last.
+///
+/// # Panics
+/// If it does not keep the rules.
+pub fn file(tensors: &[Tensor], ops: &[Step<'_>], arena_bytes: usize) -> AlignedBytes {
+    write(Layout::PLAIN, tensors, ops, arena_bytes, &[0]).unwrap()
+}
+
+fn write(
+    layout: Layout,
+    tensors: &[Tensor],
+    ops: &[Step<'_>],
+    arena_bytes: usize,
+    inputs: &[u16],
+) -> Result<AlignedBytes, emit::EmitError> {
+    let port = |tensor| PortSpec { tensor, scale: 1.0, zero: 0, pixels: None };
+    emit::to_bytes(&File {
+        layout,
+        arena_bytes,
+        tensors,
+        ops,
+        inputs: &inputs.iter().map(|&i| port(i)).collect::<Vec<_>>(),
+        outputs: &[port(tensors.len() as u16 - 1)],
+        labels: "",
+        metadata: "",
+        vocabulary: &[],
+        certificate: Certificate::default(),
+        self_tests: &[],
+    })
+}
+
+/// An op whose slices are just as long as a file has them.
+fn exact(op: Op<'_>) -> Op<'_> {
+    fn cut(channels: Channels<'_>, n: usize) -> Channels<'_> {
+        let Channels { bias, multiplier, shift } = channels;
+        Channels { bias: &bias[..n], multiplier: &multiplier[..n], shift: &shift[..n] }
+    }
+    match op {
+        Op::Conv2d(op) => {
+            let bytes = op.layout.weight_bytes(op.output.channels, op.window.kernel[0], op.row_len());
+            let channels = cut(op.channels, op.layout.padded_channels(op.output.channels));
+            Op::Conv2d(Conv2d { weights: &op.weights[..bytes], channels, ..op })
+        }
+        Op::Linear(op) => {
+            let bytes = op.layout.weight_bytes(op.outputs, 1, op.inputs);
+            let channels = cut(op.channels, op.layout.padded_channels(op.outputs));
+            Op::Linear(Linear { weights: &op.weights[..bytes], channels, ..op })
+        }
+        Op::Depthwise(op) => {
+            let n = op.output.channels;
+            let channels = cut(op.channels, n);
+            Op::Depthwise(Depthwise { weights: &op.weights[..op.window.taps() * n], channels, ..op })
+        }
+        op => op,
+    }
 }
 
 impl Network {

@@ -42,7 +42,7 @@ pub enum Command {
     Report(RecipeArgs),
     /// Write the float student as an ONNX file.
     Export(ExportArgs),
-    /// Run a model on every kernel table of this CPU, in every weight layout, and demand equal bytes.
+    /// Run a model on every kernel table of this CPU, in every weight layout, and on a GPU, and demand equal bytes.
     Verify(VerifyArgs),
     /// Measure a model's accuracy.
     Eval(EvalArgs),
@@ -132,11 +132,11 @@ pub struct DataArgs {
 /// Where integer kernels run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Device {
-    /// Whatever there is.
+    /// Every table of the CPU, and a GPU if there is one: discrete, integrated or of software, in this order.
     Auto,
-    /// A GPU; an error in builds without GPU kernels.
+    /// A GPU alone, against the best table of the CPU.
     Gpu,
-    /// The CPU.
+    /// Every table of the CPU alone.
     Cpu,
 }
 
@@ -154,7 +154,13 @@ pub struct VerifyArgs {
     /// Where to run.
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     pub device: Device,
-    /// Compare only this table with scalar [default: all that this CPU has].
+    /// Examples that a GPU runs at once [default: as many as are good for it].
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub batch: Option<usize>,
+    /// Compare what every op writes on a GPU, and not only the outputs.
+    #[arg(long)]
+    pub trace: bool,
+    /// Compare only this table with scalar, and a GPU with it [default: all that this CPU has, and the best].
     #[arg(long, value_name = "NAME")]
     pub table: Option<String>,
 }

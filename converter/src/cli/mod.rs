@@ -10,6 +10,7 @@ mod run;
 mod settings;
 mod targets;
 mod ui;
+mod verify;
 
 use args::{BuildArgs, Cli, Command};
 use clap::Parser;
@@ -54,7 +55,7 @@ fn obey(command: Command, output: &Output, ui: &Ui) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args, output, ui),
         Command::Eval(args) => model::eval(&args, output, ui),
         Command::Bench(args) => model::bench(&args, output, ui),
-        Command::Verify(args) => model::verify(&args, output, ui),
+        Command::Verify(args) => verify::verify(&args, output, ui),
         Command::Inspect(args) => inspect::inspect(&args, output),
         Command::Fit(args) => inspect::fit_target(&args, output),
         Command::Targets => targets::list(output),

@@ -1,20 +1,15 @@
-//! The commands that run a model file over data: `eval`, `bench`, `verify`.
+//! The commands that run a model file over data: `eval`, `bench`.
 
 use super::Failure;
-use super::args::{BenchArgs, Device, EvalArgs, RunnerArgs, VerifyArgs};
-use super::output::{Output, table};
+use super::args::{BenchArgs, EvalArgs, RunnerArgs};
+use super::output::Output;
 use super::settings::{self, Examples};
 use super::ui::Ui;
-use crate::data::text::Tokenized;
-use crate::data::{Dataset, Kind};
-use crate::families::Input;
-use crate::verify::Feed;
 use crate::verify::accuracy::{Scores, score};
-use crate::verify::exact::{self, Subject};
 use crate::verify::host;
 use crate::verify::timing::{self, Effort};
 use crate::watch::{Stage, Watch};
-use limbeck_runtime::{AlignedBytes, Kernels, Model, Rng};
+use limbeck_runtime::{AlignedBytes, Kernels, Model};
 use serde_json::json;
 use std::time::Duration;
 
@@ -31,7 +26,8 @@ pub(super) fn load(args: &RunnerArgs) -> Result<(AlignedBytes, &'static Kernels)
     Ok((host::in_layout_of(&args.model, host::read(&args.model)?, kernels)?, kernels))
 }
 
-fn forced(table: Option<&str>) -> Result<Option<&'static Kernels>, Failure> {
+/// The table of a name, if one is given.
+pub(super) fn forced(table: Option<&str>) -> Result<Option<&'static Kernels>, Failure> {
     table.map(settings::table).transpose()
 }
 
@@ -92,90 +88,5 @@ pub(super) fn bench(args: &BenchArgs, output: &Output, ui: &Ui) -> Result<(), Fa
             "{} in layout {}, one thread{tokens}: median {:.4} ms, least {:.4} ms of {} runs, loaded in {load_ms:.4} ms",
             measured.table, measured.layout, measured.median_ms, measured.min_ms, measured.runs
         )
-    })
-}
-
-/// Random examples that stand in where no data are given.
-const RANDOM: usize = 64;
-
-/// `limbeck verify`
-pub(super) fn verify(args: &VerifyArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
-    if args.device == Device::Gpu {
-        return Err("this build has no GPU kernels: use `--device cpu`".into());
-    }
-    let bytes = host::read(&args.model)?;
-    let model = host::parse(&args.model, &bytes)?;
-    let only = forced(args.table.as_deref())?.map(|kernels| kernels.isa);
-    let feed = match &args.data {
-        Some(path) => settings::examples(path, args.format, &model, None)?.feed,
-        None => random(&model)?,
-    };
-    let kind = feed.kind();
-    ui.begin(Stage::Verify, "running");
-    let (exact, _) =
-        exact::prove(&[Subject { file: &args.model.to_string_lossy(), model, names: &[] }], only, &*feed, ui)?;
-    let self_tests = model.self_tests().count();
-    for kernels in Kernels::all().filter(|kernels| kernels.isa.reads(model.layout())) {
-        if let Err(number) = host::with_session(&model, kernels, |session| session.self_test())? {
-            return Err(format!("self-test {number} of the file fails on table `{}`", kernels.isa.name()).into());
-        }
-    }
-    let certificate = certificate(&model, args.data.is_some().then_some(exact.n), kind, &exact.digest);
-    let line = format!("{} {kind}, {} tables, {self_tests} self-tests", exact.n, exact.tables.len());
-    ui.end(Stage::Verify, &line, false);
-    let value = json!({
-        "model": args.model,
-        "device": "cpu",
-        "n": exact.n,
-        "random": args.data.is_none(),
-        "tables": exact.tables,
-        "digest": exact.digest,
-        "self_tests": self_tests,
-        "certificate": certificate,
-        "not_run": ["GPU: this build has no GPU kernels."],
-    });
-    output.answer(&value, || {
-        let rows: Vec<Vec<String>> =
-            exact.tables.iter().map(|run| vec![run.table.clone(), run.layout.clone(), run.n.to_string(), "equal".to_owned()]).collect();
-        format!(
-            "{}\n{} {kind}{}, digest {}\n{self_tests} self-tests pass; certificate: {certificate}\nnot run: GPU (this build has no GPU kernels)",
-            table(&["table", "layout", kind.name(), "bytes"], &rows),
-            exact.n,
-            if args.data.is_none() { " drawn at random" } else { "" },
-            exact.digest
-        )
-    })
-}
-
-/// Compares the outputs for `n` labelled examples, if there are some, with what the maker of the file got.
-fn certificate(model: &Model<'_>, n: Option<usize>, kind: Kind, digest: &str) -> String {
-    let certificate = model.certificate();
-    let made = format!("{:016x}", certificate.digest);
-    match certificate.items as usize {
-        0 => "the file has none".to_owned(),
-        items if n == Some(items) && made == *digest => format!("equal over {items} {kind}"),
-        // Other examples of the same number give another digest, so this alone proves nothing wrong.
-        items => format!("{made} over {items} {kind}, which are not these"),
-    }
-}
-
-/// Images of random pixels, or texts of random tokens, of every length in turn.
-fn random(model: &Model<'_>) -> Result<Box<dyn Feed>, Failure> {
-    let task = host::task(model)?;
-    let mut rng = Rng::new(1);
-    let (labels, classes) = (vec![0; RANDOM], labels(model, task.classes));
-    Ok(match task.input {
-        Input::Image(shape) => {
-            let pixels = (0..RANDOM * shape.iter().product::<usize>()).map(|_| rng.byte() as u8).collect();
-            Box::new(Dataset { shape, pixels, labels, classes })
-        }
-        Input::Text { vocabulary, tokens } => {
-            let (mut ids, mut begins) = (Vec::new(), vec![0]);
-            for text in 0..RANDOM {
-                ids.extend(host::random_ids(&mut rng, vocabulary, 1 + text % tokens.max(1)));
-                begins.push(ids.len());
-            }
-            Box::new(Tokenized { ids, begins, labels, classes, truncated: 0 })
-        }
     })
 }

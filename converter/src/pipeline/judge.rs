@@ -284,7 +284,7 @@ fn trainings(teachers: &Teachers, students: [Option<&Student>; 3], quantized: &Q
 
 /// What could not be checked here, and why.
 fn not_run(plans: &[Planned]) -> Vec<String> {
-    let gpu = "GPU: this build has no GPU kernels.".to_owned();
+    let gpu = "GPU: nothing was run on one here; `limbeck verify` does.".to_owned();
     let missing = Isa::ALL.iter().filter(|&&isa| Kernels::for_isa(isa).is_none());
     let tables =
         missing.map(|isa| format!("Table {}: this CPU does not have it; its layout was read by scalar.", isa.name()));

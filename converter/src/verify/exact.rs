@@ -20,6 +20,16 @@ pub struct Subject<'a> {
     pub names: &'a [String],
 }
 
+impl Subject<'_> {
+    /// An op for messages: its number, and its name or else what it is.
+    pub(super) fn op_name(&self, op: usize) -> String {
+        match (self.names.get(op), self.model.ops().nth(op).and_then(|view| view.kind())) {
+            (Some(name), _) => format!("op {op} (`{name}`)"),
+            (None, kind) => format!("op {op} ({})", kind.map_or("", |kind| kind.name())),
+        }
+    }
+}
+
 /// Why there is no proof.
 #[derive(Debug, thiserror::Error)]
 pub enum ExactError {
@@ -149,14 +159,10 @@ fn locate(
     let [expected, found] = [layers(good, scalar, feed, example)?, layers(bad, kernels, feed, example)?];
     let differs = |(a, b): (&Vec<i8>, &Vec<i8>)| a.iter().zip(b).position(|(a, b)| a != b);
     let op = expected.iter().zip(&found).position(|pair| differs(pair).is_some());
-    let name = |op: usize| match (subject.names.get(op), good.ops().nth(op).and_then(|view| view.kind())) {
-        (Some(name), _) => format!("op {op} (`{name}`)"),
-        (None, kind) => format!("op {op} ({})", kind.map_or("", |kind| kind.name())),
-    };
     let (layer, byte, found, expected) = match op {
         Some(op) => {
             let byte = differs((&expected[op], &found[op])).unwrap_or(0);
-            (name(op), byte, found[op][byte], expected[op][byte])
+            (subject.op_name(op), byte, found[op][byte], expected[op][byte])
         }
         // Another file of the same network than the reference's: its own scalar run is wrong all the way.
         None => ("the outputs of the file itself".to_owned(), byte, 0, 0),

@@ -211,7 +211,8 @@ impl Outputs {
         digest.finish()
     }
 
-    fn push(&mut self, output: &[i8]) {
+    /// Adds those of one more example.
+    pub(super) fn push(&mut self, output: &[i8]) {
         self.bytes.extend_from_slice(output);
         self.ends.push(self.bytes.len());
     }

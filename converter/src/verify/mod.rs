@@ -3,6 +3,8 @@
 pub mod accuracy;
 pub mod exact;
 mod feed;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod host;
 pub mod record;
 pub mod relayout;

@@ -44,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result {
     hosts.install().unwrap_or_else(|error| eprintln!("setup: no libraries for other hosts: {error}"));
     install_hosts().unwrap_or_else(|error| eprintln!("setup: nothing to run programs of other hosts: {error}"));
     install_browser().unwrap_or_else(|error| eprintln!("setup: no browser: {error}"));
+    install_vulkan().unwrap_or_else(|error| eprintln!("setup: no software GPU: {error}"));
     venv::install().unwrap_or_else(|error| eprintln!("setup: no Python packages: {error}"));
     println!("setup: ready");
     Ok(())
@@ -118,6 +119,9 @@ fn missing(cross: &cross::Cross, hosts: &cross::Cross) -> Vec<(&'static str, &'s
     if !has_browser() {
         missing.push((BROWSERS[0], "opens reports"));
     }
+    if !has_vulkan() {
+        missing.push((VULKAN[0], "runs models on a GPU of software"));
+    }
     if venv::node_tests().is_none() {
         missing.push(("onnx in target/venv", "its node tests measure the importer"));
     }
@@ -159,6 +163,18 @@ fn install_browser() -> Result {
     }
     // Pages without any font have no size.
     apt::install(&[BROWSERS[0], "fonts-dejavu-core"])
+}
+
+/// A Vulkan driver that needs no GPU, and what programs find it with.
+const VULKAN: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
+
+/// Elsewhere than on Debian whoever has a driver has it, and tests say aloud if there is none.
+fn has_vulkan() -> bool {
+    !apt::is_here() || VULKAN.iter().all(|package| apt::is_installed(package))
+}
+
+fn install_vulkan() -> Result {
+    if has_vulkan() { Ok(()) } else { apt::install(&VULKAN) }
 }
 
 fn starts(program: &str) -> bool {

@@ -12,6 +12,9 @@ const UNSAFE: [&str; 4] =
 /// The only place that may name the ONNX library.
 const TRACT: &str = "converter/src/teacher/onnx";
 
+/// The only place that may name the library of GPUs.
+const WGPU: &str = "converter/src/verify/gpu/";
+
 pub(crate) fn check(file: &File, problems: &mut Vec<String>) {
     let path = &file.path;
     if ["lock", "svg", "out", "csv", "json"].iter().any(|ending| path.ends_with(&format!(".{ending}"))) {
@@ -46,6 +49,9 @@ fn rust(file: &File, problems: &mut Vec<String>) {
         }
         if words(&code).any(|w| w.starts_with("tract_") || w == "tract") && !path.starts_with(TRACT) {
             problem("only the ONNX importer may name tract");
+        }
+        if words(&code).any(|w| w == "wgpu") && !path.starts_with(WGPU) {
+            problem("only the verification on GPUs may name wgpu");
         }
         let note = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
         if words(line).any(|w| note.contains(&w)) {
@@ -102,6 +108,7 @@ mod tests {
             ("a/b.rs", first.to_owned() + &"\n".repeat(500), "501 lines"),
             ("a/b.rs", format!("{first}{keyword} fn f() {{}}\n"), "unsafe code"),
             ("converter/src/graph/x.rs", format!("{first}use {}::x;\n", concat!("tract", "_onnx")), "tract"),
+            ("converter/src/verify/x.rs", format!("{first}use {}::x;\n", concat!("wg", "pu")), "wgpu"),
             ("a/b.rs", format!("{first}// {}: later\n", concat!("TO", "DO")), "note to self"),
             ("a/b.md", format!("see {}me/x\n", "/ho"), "folder of one machine"),
         ] {
