@@ -194,6 +194,17 @@ impl Store {
         Ok(digest)
     }
 
+    /// Takes an artifact from its place: `NAME.END` becomes `NAME.refused.END`, which nothing reads.
+    ///
+    /// # Errors
+    /// If it cannot be moved.
+    pub fn set_aside(&self, name: &str) -> Result<(), ArtifactError> {
+        let path = self.path(name);
+        let end = path.extension().map_or_else(String::new, |end| format!(".{}", end.to_string_lossy()));
+        let aside = path.with_extension(format!("refused{end}"));
+        fs::rename(&path, &aside).map_err(|e| ArtifactError::new(&path, Doing::Write, e))
+    }
+
     fn stamp(&self, name: &str) -> PathBuf {
         self.root.join(format!("{name}.stamp"))
     }

@@ -45,7 +45,7 @@ pub struct Recipe {
     /// How float weights become int8.
     #[serde(default)]
     pub quantize: QuantSettings,
-    /// Training with rounding, where int8 costs too much; nothing without it.
+    /// Training with rounding, where int8 costs too much; without it, the student's own training, shorter and gentler.
     pub qat: Option<Qat>,
     /// What else is trained, only to compare the result with it.
     #[serde(default)]
@@ -189,7 +189,7 @@ impl Pretrain {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Qat {
-    /// `"needed"`: if int8 loses more accuracy than `accept.int8_drop`, on the examples that this is judged on; or `"always"`.
+    /// `"needed"`: if no way to quantize loses as little accuracy as `accept.int8_drop` allows; or `"always"`.
     #[serde(default)]
     pub when: When,
     /// How it is trained; a small part of the student's learning rate will do, for a few epochs.
@@ -224,7 +224,8 @@ pub struct Accept {
     pub float_accuracy: Option<f64>,
     /// Least accuracy of the int8 student.
     pub int8_accuracy: Option<f64>,
-    /// Most accuracy that quantization may cost.
+    /// Most accuracy that quantization may cost: ways to quantize are tried until one costs no more on examples of the training
+    /// part, and what was taken is judged once more on the test part.
     pub int8_drop: Option<f64>,
     /// Least accuracy of the int8 student as a share of the teachers'.
     pub kept: Option<f64>,

@@ -74,12 +74,18 @@ fn a_changed_recipe_repeats_what_depends_on_the_change() {
 }
 
 #[test]
-fn a_missed_bar_fails_the_build_and_keeps_the_files() {
+fn a_missed_bar_fails_the_build_and_sets_the_model_aside() {
     let recipe = head("generated = { train = 64, test = 16 }") + STUDENT + "[accept]\nint8_accuracy = 1.0\n";
     let folder = folder_with(&recipe);
-    refused(folder.path(), "build r.toml --work w", &["`int8_accuracy` is", "instead of 1", "the files are kept"]);
+    let parts = ["`int8_accuracy` is", "instead of 1", "`--accept-loss` takes it"];
+    refused(folder.path(), "build r.toml --work w --output out", &parts);
     let report = std::fs::read_to_string(folder.path().join("w/report.html")).unwrap();
-    assert!(report.contains("missed") && folder.path().join("w/tiny.lmb").is_file());
+    assert!(report.contains("missed"));
+    let is_file = |file: &str| folder.path().join(file).is_file();
+    assert_eq!(["w/tiny.lmb", "w/tiny.refused.lmb", "out/tiny.lmb"].map(is_file), [false, true, false]);
+    let run = Run::new(folder.path(), "build r.toml --work w --output out --accept-loss --json").answer();
+    assert_eq!(run["bars"][0]["met"], false);
+    assert_eq!(["w/tiny.lmb", "out/tiny.lmb"].map(is_file), [true, true]);
 }
 
 #[test]

@@ -35,11 +35,11 @@ pub enum Command {
     /// Only up to the float student.
     Distill(RecipeArgs),
     /// Only up to the int8 graph and its error table.
-    Quantize(RecipeArgs),
+    Quantize(JudgedArgs),
     /// Only up to the model files.
-    Pack(RecipeArgs),
+    Pack(JudgedArgs),
     /// Write the report of a recipe again from what is stored.
-    Report(RecipeArgs),
+    Report(JudgedArgs),
     /// Write the float student as an ONNX file.
     Export(ExportArgs),
     /// Run a model on every kernel table of this CPU, in every weight layout, and on a GPU, and demand equal bytes.
@@ -68,12 +68,23 @@ pub struct RecipeArgs {
     pub work: Option<PathBuf>,
 }
 
-/// `limbeck build`
+/// A recipe of which the result is judged by its bars.
 #[derive(Debug, Args)]
-pub struct BuildArgs {
+pub struct JudgedArgs {
     /// The recipe and its work folder.
     #[command(flatten)]
     pub recipe: RecipeArgs,
+    /// Take a result that misses the recipe's bars; what it misses is still said.
+    #[arg(long)]
+    pub accept_loss: bool,
+}
+
+/// `limbeck build`
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The recipe, and whether it may be missed.
+    #[command(flatten)]
+    pub judged: JudgedArgs,
     /// Also write NAME.lmb and NAME.json into this folder.
     #[arg(long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,

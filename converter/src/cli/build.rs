@@ -1,7 +1,7 @@
 //! The commands that make a recipe, wholly or up to some stage.
 
 use super::Failure;
-use super::args::{BuildArgs, ExportArgs, RecipeArgs};
+use super::args::{BuildArgs, ExportArgs, JudgedArgs, RecipeArgs};
 use super::output::{Output, bytes, table};
 use super::settings::Work;
 use super::ui::Ui;
@@ -73,16 +73,17 @@ pub(super) fn distill(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(),
 }
 
 /// `limbeck quantize`
-pub(super) fn quantize(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
-    let work = Work::open(args)?;
-    let build = work.build(ui);
+pub(super) fn quantize(args: &JudgedArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
+    let work = Work::open(&args.recipe)?;
+    let build = work.build(ui).accept_loss(args.accept_loss);
     let float = Float::make(&build)?;
     let quantized = build.quantize(&float.data, &float.student)?;
     let quantized = build.qat(&float.data, &float.student, quantized)?;
     let value = json!({
         "recipe": work.recipe.name,
         "sha256": quantized.digest.to_string(),
-        "file": work.store.path(if work.recipe.qat.is_some() { "qat.safetensors" } else { "int8.safetensors" }),
+        "file": work.store.path(quantized.file),
+        "attempts": quantized.attempts,
         "report": quantized.report,
     });
     output.answer(&value, || {
@@ -95,9 +96,9 @@ pub(super) fn quantize(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<()
 }
 
 /// `limbeck pack`
-pub(super) fn pack(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
-    let work = Work::open(args)?;
-    let build = work.build(ui);
+pub(super) fn pack(args: &JudgedArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
+    let work = Work::open(&args.recipe)?;
+    let build = work.build(ui).accept_loss(args.accept_loss);
     let float = Float::make(&build)?;
     let quantized = build.quantize(&float.data, &float.student)?;
     let quantized = build.qat(&float.data, &float.student, quantized)?;
@@ -129,11 +130,11 @@ pub(super) fn pack(args: &RecipeArgs, output: &Output, ui: &Ui) -> Result<(), Fa
 
 /// `limbeck build` and `limbeck report`: a report is the last stage, and all others are stored.
 pub(super) fn all(args: &BuildArgs, output: &Output, ui: &Ui) -> Result<(), Failure> {
-    let work = Work::open(&args.recipe)?;
+    let work = Work::open(&args.judged.recipe)?;
     if let Some(folder) = &args.output {
         std::fs::create_dir_all(folder).map_err(|e| ArtifactError::new(folder, Doing::Write, e))?;
     }
-    let built = work.build(ui).all()?;
+    let built = work.build(ui).accept_loss(args.judged.accept_loss).all()?;
     if let Some(folder) = &args.output {
         let name = &work.recipe.name;
         if let Some(model) = built.models.first() {

@@ -50,7 +50,7 @@ fn obey(command: Command, output: &Output, ui: &Ui) -> Result<(), Failure> {
         Command::Quantize(args) => build::quantize(&args, output, ui),
         Command::Pack(args) => build::pack(&args, output, ui),
         Command::Build(args) => build::all(&args, output, ui),
-        Command::Report(recipe) => build::all(&BuildArgs { recipe, output: None }, output, ui),
+        Command::Report(judged) => build::all(&BuildArgs { judged, output: None }, output, ui),
         Command::Export(args) => build::export(&args, output, ui),
         Command::Run(args) => run::run(&args, output, ui),
         Command::Eval(args) => model::eval(&args, output, ui),

@@ -51,6 +51,19 @@ impl Set {
         self.labels().is_empty()
     }
 
+    /// The examples of these indices, in this order.
+    #[must_use]
+    pub fn subset(&self, indices: &[usize]) -> Set {
+        match self {
+            Set::Images(images) => Set::Images(images.subset(indices)),
+            Set::Texts(texts) => Set::Texts(Texts {
+                texts: indices.iter().map(|&index| texts.texts[index].clone()).collect(),
+                labels: indices.iter().map(|&index| texts.labels[index]).collect(),
+                classes: texts.classes.clone(),
+            }),
+        }
+    }
+
     /// The class of each example.
     pub fn labels(&self) -> &[u32] {
         match self {

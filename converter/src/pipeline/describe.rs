@@ -36,6 +36,7 @@ pub(super) fn layers(quantized: &Quantized) -> Vec<Layer> {
         snr_db: error.snr_db,
         bits: error.bits,
         alone_db: error.alone_db,
+        only_db: error.only_db,
         mapping: mapping(&error.tensor),
     };
     quantized.report.layers.iter().map(layer).collect()

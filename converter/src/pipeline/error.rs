@@ -40,8 +40,21 @@ pub enum BuildError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// Everything was made, but it is not good enough.
-    #[error("the result misses the recipe's bars: {}; the files are kept", missed(.0))]
+    #[error(
+        "the result misses the recipe's bars: {}; the report says more, the model is set aside as NAME.refused.lmb, and \
+         `--accept-loss` takes it as it is",
+        missed(.0)
+    )]
     Missed(Vec<Bar>),
+    /// No way to quantize is good enough.
+    #[error(
+        "int8 loses too much in every way that was tried, and no model is written: {table}\n\
+         allow more, choose a larger student, describe a longer training in `[qat]`, or take the loss with `--accept-loss`"
+    )]
+    Lossy {
+        /// What was tried, and what each layer costs.
+        table: String,
+    },
     /// A failure of which the stage is not known yet.
     #[error(transparent)]
     Plain(Box<dyn Error + Send + Sync>),

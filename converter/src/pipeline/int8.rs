@@ -9,7 +9,7 @@ use crate::pack::{PackInfo, pack};
 use crate::plan::{Cost, Plan, PlanTarget, cost, fit, plan};
 use crate::quantize::{Calibrator, QuantGraph, QuantReport, QuantSettings, Samples, Stream, quantize};
 use crate::verify::host;
-use crate::verify::record::Training;
+use crate::verify::record::{Attempt, Training};
 use crate::watch::Stage;
 use limbeck_runtime::{AlignedBytes, Certificate};
 use limbeck_targets::Target;
@@ -30,8 +30,21 @@ pub struct Quantized {
     pub training: Option<Training>,
     /// How examples become its input.
     pub reader: Reader,
+    /// The settings that it was quantized with: the recipe's, or others that were found.
+    pub settings: QuantSettings,
+    /// What was tried, where the recipe says how much may be lost.
+    pub attempts: Vec<Attempt>,
+    /// Its artifact.
+    pub file: &'static str,
     /// Of its artifact.
     pub digest: Digest,
+}
+
+impl Quantized {
+    /// Whether it costs no more than the recipe allows, as far as that was judged.
+    pub fn is_good_enough(&self) -> bool {
+        self.attempts.is_empty() || self.attempts.iter().any(|attempt| attempt.met)
+    }
 }
 
 /// How the int8 student runs on one target.
@@ -85,7 +98,8 @@ impl Build<'_> {
         let samples = samples(&reader.read(&data.train)?, &graph, &settings)?;
         let Ok((graph, report)) = quantize(&graph, &samples, &settings) else { return Ok(()) };
         let digest = Digest::of(b"untrained");
-        let quantized = Quantized { graph, report, training: None, reader, digest };
+        let attempts = Vec::new();
+        let quantized = Quantized { graph, report, training: None, reader, settings, attempts, file: "", digest };
         for target in targets {
             let plan = plan(&quantized.graph, &PlanTarget::new(target)?)?;
             let file = pack(&quantized.graph, &plan, &self.info(data, &quantized)?)?;
@@ -94,40 +108,63 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// Stage `quantize`: makes the student int8, calibrated on training examples.
+    /// Stage `quantize`: makes the student int8, calibrated on training examples; in other ways than the recipe's own, if that
+    /// costs more accuracy than the recipe allows.
     ///
     /// # Errors
     /// If it has something that has no int8 form.
     pub fn quantize(&self, data: &Data, student: &Student) -> Result<Quantized, BuildError> {
         self.stage(Stage::Quantize, "calibrating", || {
-            let reader = &student.network.reader;
-            let inputs = reader.read(&data.train)?;
-            let settings = &self.recipe.quantize;
-            let key = Key::new("quantize", REVISION)
-                .with("student", student.digest)
-                .settings("settings", settings)
-                .settings("normalize", &reader.identity()?)
-                .settings("images", &inputs.hash());
-            let (weights, report) = ("int8.safetensors", "int8.json");
-            let stored = self.store.current(weights, &key).filter(|_| self.store.current(report, &key).is_some());
-            let (graph, report, digest) = match stored {
-                Some(digest) => {
-                    let graph = QuantGraph::from_bytes(&self.store.read(weights)?)?;
-                    (graph, serde_json::from_slice(&self.store.read(report)?)?, digest)
+            let (mut quantized, mut reused) = self.first(data, student)?;
+            let mut found = String::new();
+            if let Some(most) = self.recipe.accept.int8_drop {
+                let (taken, old) = self.search(data, student, quantized, most)?;
+                (quantized, reused) = (taken, reused && old);
+                let best = quantized.attempts.iter().min_by(|a, b| a.drop.total_cmp(&b.drop));
+                let count = quantized.attempts.len();
+                if let Some(attempt) = quantized.attempts.last().filter(|attempt| attempt.met).or(best) {
+                    let way = if count > 1 { format!(" by way {count}, {}", attempt.name) } else { String::new() };
+                    found = format!(", {:.2} points lost{way}", 100.0 * attempt.drop);
                 }
-                None => {
-                    let samples = samples(&inputs, &student.network.graph, settings)?;
-                    let (graph, found) = quantize(&student.network.graph, &samples, settings)?;
-                    self.store.write(report, &key, &serde_json::to_vec_pretty(&found)?)?;
-                    let digest = self.store.write(weights, &key, &graph.to_bytes()?)?;
-                    (graph, found, digest)
-                }
-            };
+            }
+            let report = &quantized.report;
             let snr = report.snr_db.map_or("no error".to_owned(), |snr| format!("{snr:.1} dB"));
-            let line = format!("{} layers, signal over noise of the outputs {snr}", report.layers.len());
-            let reader = reader.clone();
-            Ok((Quantized { graph, report, training: None, reader, digest }, line, stored.is_some()))
+            let line = format!("{} layers, signal over noise of the outputs {snr}{found}", report.layers.len());
+            Ok((quantized, line, reused))
         })
+    }
+
+    /// The student, quantized as the recipe says; and whether that was stored.
+    fn first(&self, data: &Data, student: &Student) -> Result<(Quantized, bool), BuildError> {
+        let reader = student.network.reader.clone();
+        let inputs = reader.read(&data.train)?;
+        let settings = self.recipe.quantize.clone();
+        let key = Key::new("quantize", REVISION)
+            .with("student", student.digest)
+            .settings("settings", &settings)
+            .settings("normalize", &reader.identity()?)
+            .settings("images", &inputs.hash());
+        let (weights, report) = ("int8.safetensors", "int8.json");
+        let stored = self.store.current(weights, &key).filter(|_| self.store.current(report, &key).is_some());
+        let (graph, report, digest) = match stored {
+            Some(digest) => {
+                let graph = QuantGraph::from_bytes(&self.store.read(weights)?)?;
+                (graph, serde_json::from_slice(&self.store.read(report)?)?, digest)
+            }
+            None => {
+                let samples = samples(&inputs, &student.network.graph, &settings)?;
+                let (graph, found) = quantize(&student.network.graph, &samples, &settings)?;
+                self.store.write(report, &key, &serde_json::to_vec_pretty(&found)?)?;
+                let digest = self.store.write(weights, &key, &graph.to_bytes()?)?;
+                (graph, found, digest)
+            }
+        };
+        drop(inputs);
+        let attempts = Vec::new();
+        Ok((
+            Quantized { graph, report, training: None, reader, settings, attempts, file: weights, digest },
+            stored.is_some(),
+        ))
     }
 
     /// Stage `plan`: places the tensors for every target of the recipe, or for this computer if it names none.
@@ -255,10 +292,15 @@ pub(super) fn names(graph: &QuantGraph, plan: &Plan) -> Vec<String> {
     plan.steps.iter().map(|step| graph.nodes[step.node].name.clone()).collect()
 }
 
+/// The numbers of those of `all` examples that are calibrated on, in order.
+pub(super) fn picked(all: usize, samples: usize) -> impl Iterator<Item = usize> {
+    let count = samples.clamp(1, all.max(1));
+    (0..count).map(move |i| i * all / count)
+}
+
 /// Training examples to calibrate on, taken evenly.
 pub(super) fn samples(inputs: &Inputs<'_>, graph: &Graph, settings: &QuantSettings) -> Result<Samples, BuildError> {
-    let count = settings.samples.clamp(1, inputs.len().max(1));
-    let picked: Vec<usize> = (0..count).map(|i| i * inputs.len() / count).collect();
+    let picked: Vec<usize> = picked(inputs.len(), settings.samples).collect();
     Ok(match inputs {
         Inputs::Images(images, normalize) => Samples::of_images(&images.subset(&picked), normalize)?,
         Inputs::Texts(texts) => {

@@ -174,6 +174,7 @@ impl Build<'_> {
             int8,
             compared: self.compared(made)?,
             layers: describe::layers(quantized),
+            attempts: quantized.attempts.clone(),
             trainings: trainings(teachers, [pretrained, Some(student), scratch], quantized),
             artifacts: describe::artifacts(made)?,
             memory: describe::arenas(quantized, plans),

@@ -7,51 +7,49 @@ use crate::graph::Graph;
 use crate::pack::pack;
 use crate::plan::{PlanTarget, plan};
 use crate::quantize::{Lessons, QuantGraph, QuantReport, Trial, learn_rounding};
-use crate::recipe::{Qat, When};
-use crate::train::{self, Answers, Control, Examples, Images, TextExamples};
-use crate::verify::accuracy::{agreement, score};
+use crate::recipe::{Qat, Recipe, When};
+use crate::train::{self, Answers, Control, Examples, Images, TextExamples, TrainSettings};
 use crate::verify::host;
-use crate::verify::record::Training;
+use crate::verify::record::{Attempt, Training};
 use crate::watch::Stage;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Raised when the code of the stage changes what it makes.
-const REVISION: u32 = 1;
-
-/// Training examples on which a network that was trained with rounding must say at least as often what the float one says.
-const JUDGED: usize = 10_000;
+const REVISION: u32 = 2;
 
 /// What the stage found and decided.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Outcome {
-    /// Accuracy that quantization alone costs.
-    drop: f64,
     /// What the training made, if there was one and it was worth it.
     report: Option<QuantReport>,
     /// How the training went, if there was one.
     training: Option<Training>,
+    /// What was found about its result.
+    attempt: Option<Attempt>,
 }
 
 impl Build<'_> {
-    /// Stage `qat`: trains the network with its values and weights rounded, if quantization costs more accuracy than the recipe
-    /// allows, or if the recipe asks for it in any case. There is no such stage without `[qat]`.
+    /// Stage `qat`: trains the network with its values and weights rounded, if no way to quantize is good enough for the recipe,
+    /// or if the recipe asks for it in any case. Where it describes no such training, the student's own is repeated gently.
     ///
     /// # Errors
-    /// If the network cannot be run, or the training fails or is interrupted.
+    /// If the network cannot be run, the training fails or is interrupted, or its result is not good enough either.
     pub fn qat(&self, data: &Data, student: &Student, quantized: Quantized) -> Result<Quantized, BuildError> {
-        let Some(recipe) = &self.recipe.qat else { return Ok(quantized) };
-        self.stage(Stage::Qat, "judging", || {
-            let reader = &student.network.reader;
-            let (inputs, test) = (reader.read(&data.train)?, reader.read(&data.test)?);
-            let may = self.recipe.accept.int8_drop;
+        let gentle = (!quantized.is_good_enough() && !self.accept_loss).then(|| gentle(self.recipe)).flatten();
+        let Some(recipe) = self.recipe.qat.as_ref().or(gentle.as_ref()) else {
+            self.refuse(&quantized)?;
+            return Ok(quantized);
+        };
+        let quantized = self.stage(Stage::Qat, "judging", || {
+            let inputs = student.network.reader.read(&data.train)?;
             let key = Key::new("qat", REVISION)
                 .with("int8", quantized.digest)
                 .with("student", student.digest)
-                .settings("when", &(recipe.when, may))
-                .settings("settings", &(&recipe.train, &self.recipe.quantize))
+                .settings("when", &(recipe.when, self.recipe.accept.int8_drop))
+                .settings("settings", &(&recipe.train, &quantized.settings))
                 .settings("temperature", &self.recipe.distill.temperature)
-                .settings("images", &(inputs.hash(), test.hash()));
+                .settings("images", &inputs.hash());
             let (weights, outcome) = ("qat.safetensors", "qat.json");
             let stored = self.store.current(weights, &key).filter(|_| self.store.current(outcome, &key).is_some());
             let (graph, outcome, digest) = match stored {
@@ -62,7 +60,7 @@ impl Build<'_> {
                 None => {
                     let checkpoint = format!("qat-{}.checkpoint", key.digest().short());
                     let (graph, found) =
-                        self.judged(recipe, data, student, &quantized, &self.control(Some(&checkpoint)))?;
+                        self.rounded(recipe, data, student, &quantized, &self.control(Some(&checkpoint)))?;
                     self.store.write(outcome, &key, &serde_json::to_vec_pretty(&found)?)?;
                     let digest = self.store.write(weights, &key, &graph.to_bytes()?)?;
                     // The result is stored, so the way to it is of no more use; should it stay, it costs only space.
@@ -70,22 +68,28 @@ impl Build<'_> {
                     (graph, found, digest)
                 }
             };
-            let lost = format!("int8 loses {:.2} points of accuracy", 100.0 * outcome.drop);
-            let line = match (&outcome.training, &outcome.report) {
-                (None, _) => format!("{lost}: no training is needed"),
-                (_, None) => format!("{lost}; a training with rounding brought nothing"),
-                (Some(training), Some(_)) => {
-                    format!("{lost}; trained with rounding for {} epochs", training.loss.len())
+            let line = match (&outcome.training, &outcome.attempt) {
+                (Some(training), Some(attempt)) if outcome.report.is_some() => {
+                    let (epochs, lost) = (training.loss.len(), 100.0 * attempt.drop);
+                    format!("trained with rounding for {epochs} epochs, {lost:.2} points of accuracy lost")
                 }
+                (Some(_), _) => "a training with rounding brought nothing".to_owned(),
+                (None, _) => "int8 is good enough: no training is needed".to_owned(),
             };
-            let report = outcome.report.unwrap_or_else(|| quantized.report.clone());
-            let training = outcome.training;
-            Ok((Quantized { graph, report, training, digest, ..quantized.clone() }, line, stored.is_some()))
-        })
+            let Outcome { report, training, attempt } = outcome;
+            let report = report.unwrap_or_else(|| quantized.report.clone());
+            let mut attempts = quantized.attempts.clone();
+            // Without a bar there was no search, and nothing that this would be another attempt at.
+            attempts.extend(attempt.filter(|_| !quantized.attempts.is_empty()));
+            let file = weights;
+            Ok((Quantized { graph, report, training, attempts, file, digest, ..quantized }, line, stored.is_some()))
+        })?;
+        self.refuse(&quantized)?;
+        Ok(quantized)
     }
 
     /// The int8 network, trained with rounding if that is wanted and helps.
-    fn judged(
+    fn rounded(
         &self,
         recipe: &Qat,
         data: &Data,
@@ -93,16 +97,8 @@ impl Build<'_> {
         quantized: &Quantized,
         control: &Control<'_>,
     ) -> Result<(QuantGraph, Outcome), BuildError> {
-        let (labels, classes) = (data.test.labels(), data.test.classes().len());
-        let [float, int8] = self.said(data, &data.test, usize::MAX, student, quantized)?;
-        let accuracy = |logits: &[f32]| score(logits, labels, classes).accuracy;
-        let drop = accuracy(&float) - accuracy(&int8);
-        let is_too_much = match recipe.when {
-            When::Always => true,
-            When::Needed => self.recipe.accept.int8_drop.is_some_and(|most| drop > most),
-        };
-        if !is_too_much {
-            return Ok((quantized.graph.clone(), Outcome { drop, report: None, training: None }));
+        if recipe.when == When::Needed && quantized.is_good_enough() {
+            return Ok((quantized.graph.clone(), Outcome { report: None, training: None, attempt: None }));
         }
         let reader = &student.network.reader;
         let inputs = reader.read(&data.train)?;
@@ -118,28 +114,31 @@ impl Build<'_> {
                 &texts
             }
         };
-        let (network, settings) = (&student.network.graph, &self.recipe.quantize);
+        let (network, settings) = (&student.network.graph, &quantized.settings);
         let samples = super::int8::samples(&inputs, network, settings)?;
         let lessons =
             Lessons { examples, settings: &recipe.train, temperature: self.recipe.distill.temperature, control };
         let learned = learn_rounding(network, &samples, settings, &lessons)?;
         let training = super::float::training(&format!("{} (rounded)", network.name), &learned.history);
         let trained = Quantized { graph: learned.int8, report: learned.report, ..quantized.clone() };
-        let agrees = |quantized: &Quantized| -> Result<f64, BuildError> {
-            let [float, int8] = self.said(data, &data.train, JUDGED, student, quantized)?;
-            Ok(agreement(&int8, &float, classes))
-        };
-        let better = agrees(&trained)? >= agrees(quantized)?;
+        let (judges, most) = (self.judges(data)?, self.recipe.accept.int8_drop.unwrap_or(f64::INFINITY));
+        let name = format!("trained with rounding for {} epochs", training.loss.len());
+        let before = self.judged("before", data, &judges, student, quantized, most)?;
+        let mut attempt = self.judged(&name, data, &judges, student, &trained, most)?;
+        let better = (attempt.met, attempt.agreement) >= (before.met, before.agreement);
         let Quantized { graph, mut report, .. } = trained;
         if let Some(Trial { kept, .. }) = report.trials.last_mut() {
             *kept = better;
         }
+        // What is not taken cannot meet a bar.
+        attempt.met &= better;
         let graph = if better { graph } else { quantized.graph.clone() };
-        Ok((graph, Outcome { drop, report: better.then_some(report), training: Some(training) }))
+        let (report, training) = (better.then_some(report), Some(training));
+        Ok((graph, Outcome { report, training, attempt: Some(attempt) }))
     }
 
     /// The logits of the float network and of the int8 one for the first `most` examples of a set.
-    fn said(
+    pub(super) fn said(
         &self,
         data: &Data,
         set: &Set,
@@ -176,4 +175,17 @@ impl Build<'_> {
             }
         })
     }
+}
+
+/// A short training with rounding, made from that of the student; `None` if it has none.
+fn gentle(recipe: &Recipe) -> Option<Qat> {
+    /// The learning rate is this part of the student's highest.
+    const PART: f32 = 1.0 / 20.0;
+    const EPOCHS: usize = 3;
+    let train = recipe.student.as_ref()?.train.clone();
+    let learning_rate = PART * train.learning_rate;
+    let (freeze, unfreeze) = (Vec::new(), 0.0);
+    let train =
+        TrainSettings { epochs: EPOCHS, learning_rate, warmup: 0.0, hold_out: 0, ema: 0.0, freeze, unfreeze, ..train };
+    Some(Qat { when: When::Needed, train })
 }

@@ -73,7 +73,7 @@ pub fn learn_rounding(
     search.best = search.best.with_float(float, &samples, settings)?;
     search.trials.push(Trial { name: "trained with rounding".into(), snr_db: search.best.snr_db(), kept: true });
     let simulated = Simulation::new(&search.best)?.rounded();
-    let (int8, report) = search.result();
+    let (int8, report) = search.result()?;
     Ok(Learned { int8, simulated, report, history: trained.history })
 }
 

@@ -49,7 +49,7 @@ fn a_simulation_rounds_as_the_contract_does() {
         let mut search = Search::new(&graph, &samples, &settings).unwrap();
         search.run().unwrap();
         let simulation = Simulation::new(&search.best).unwrap();
-        let (int8, _) = search.result();
+        let (int8, _) = search.result().unwrap();
         let (found, expected) = (simulated(&simulation.rounded(), &samples), said(&int8, &samples));
         assert_eq!(found.len(), expected.len());
         let step = int8.tensor(int8.outputs[0]).affine.scale;

@@ -27,6 +27,11 @@ impl Distance {
         sums
     }
 
+    /// How far numbers are from those that they stand for.
+    pub(super) fn between(float: &[f32], rounded: &[f32]) -> Self {
+        Distance::of(float, rounded.iter().copied(), None)
+    }
+
     fn add(&mut self, other: Distance) {
         self.signal += other.signal;
         self.noise += other.noise;
@@ -59,6 +64,10 @@ pub struct LayerError {
     /// Where it could have 16 bits or 8: signal over noise of the outputs if it has 8 and of the others only
     /// the sums that then cannot have 16, in decibels.
     pub alone_db: Option<f64>,
+    /// Signal over noise of the outputs if this layer is rounded, weights and result, and nothing else is, in decibels; absent
+    /// where they stay exact, or where it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_db: Option<f64>,
 }
 
 /// Signal over noise of the outputs, and of every tensor that an operator makes, in execution order.
@@ -101,6 +110,7 @@ pub(super) fn compare(reference: &Graph, origin: &Origin, samples: &Samples) -> 
         snr_db: sums[node.output.index()].snr_db(),
         bits: 8 * graph.tensor(node.output).element.bytes() as u8,
         alone_db: None,
+        only_db: None,
     });
     Ok((total, layers.collect()))
 }

@@ -23,6 +23,7 @@ mod parts;
 mod proof;
 mod scheme;
 mod search;
+mod sensitivity;
 mod simulate;
 mod site;
 mod smooth;
@@ -153,7 +154,7 @@ pub fn quantize(
     let samples = samples.thin(settings.samples);
     let mut search = Search::new(graph, &samples, settings)?;
     search.run()?;
-    Ok(search.result())
+    search.result()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::candidate::Candidate;
 use super::elements::Eight;
 use super::error::QuantizeError;
 use super::graph::QuantGraph;
+use super::sensitivity::sensitivity;
 use super::steps::check_finite;
 use super::streams::{self, Stream};
 use super::{QuantReport, QuantSettings, Trial, bias, equalize, outliers, parts, smooth};
@@ -63,9 +64,16 @@ impl<'a> Search<'a> {
     }
 
     /// The best graph, and what is known of it.
-    pub(super) fn result(self) -> (QuantGraph, QuantReport) {
-        let report = self.best.report(self.samples.len(), self.trials, &self.alone);
-        (self.best.origin.graph, report)
+    ///
+    /// # Errors
+    /// If the graph does not run.
+    pub(super) fn result(self) -> Result<(QuantGraph, QuantReport), QuantizeError> {
+        let only = sensitivity(&self.best, self.samples)?;
+        let mut report = self.best.report(self.samples.len(), self.trials, &self.alone);
+        for layer in &mut report.layers {
+            layer.only_db = only.get(&layer.tensor).copied().flatten();
+        }
+        Ok((self.best.origin.graph, report))
     }
 
     /// Makes channels alike, in several ways.

@@ -73,6 +73,33 @@ impl Simulation {
         graph
     }
 
+    /// The graph in which one value alone is rounded, and the parameters of the node that makes it; without a name, none is.
+    pub(super) fn only(&self, value: Option<(&str, &str)>) -> Graph {
+        let mut graph = self.graph.clone();
+        let kept = |name: &str| {
+            value.is_some_and(|(value, _)| {
+                [".rounded", NARROWED].iter().any(|end| name.strip_suffix(end) == Some(value))
+            })
+        };
+        // A number that is not rounded is the one before it; nodes are in an order in which they can run.
+        let mut plain: BTreeMap<ValueId, ValueId> = BTreeMap::new();
+        for node in &mut graph.nodes {
+            node.inputs.iter_mut().for_each(|id| *id = plain.get(id).copied().unwrap_or(*id));
+            if matches!(node.op, Op::Unary(Unary::Round { .. })) && !kept(&node.name) {
+                plain.insert(node.output, node.inputs[0]);
+            }
+        }
+        graph.outputs.iter_mut().for_each(|id| *id = plain.get(id).copied().unwrap_or(*id));
+        let maker = graph.nodes.iter().find(|node| value.is_some_and(|(_, maker)| node.name == maker));
+        let read: Vec<&str> =
+            maker.into_iter().flat_map(|node| &node.inputs).map(|&id| &*graph.value(id).name).collect();
+        let of_maker = |layer: &&Layer| layer.names()[0].is_some_and(|weight| read.contains(&weight));
+        let layers: Vec<Layer> = self.layers.iter().filter(of_maker).cloned().collect();
+        let mut graph = Simulation { graph, layers }.rounded();
+        graph.remove_dead();
+        graph
+    }
+
     /// All that rounding of parameters depends on.
     pub(super) fn describe(&self) -> String {
         format!("{:?}", self.layers)

@@ -30,6 +30,9 @@ pub struct Record {
     pub agreement: Agreement,
     /// Error that quantization brings, layer by layer, in execution order.
     pub layers: Vec<Layer>,
+    /// Ways to quantize that were tried until the bar was met, in order; none where the recipe has no such bar.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
     /// How the trainings went; those of this build only.
     pub trainings: Vec<Training>,
     /// What the stages made, in order, by its hash.
@@ -143,6 +146,10 @@ pub struct Layer {
     /// others only the sums that then cannot have 16, in decibels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alone_db: Option<f64>,
+    /// Signal over noise of the network's outputs if this layer alone is rounded, in decibels; absent where they stay exact, or
+    /// where it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_db: Option<f64>,
     /// How its integers stand for real numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<Mapping>,
@@ -167,6 +174,23 @@ pub struct Mapping {
     /// Who chose the range; absent if it was fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibrator: Option<String>,
+}
+
+/// A way to quantize, judged on examples of the training part that nothing was calibrated on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// What was changed in the recipe's settings.
+    pub name: String,
+    /// Examples that it was judged on.
+    pub n: usize,
+    /// Accuracy that it costs there.
+    pub drop: f64,
+    /// Share of them of which it says what the float network says.
+    pub agreement: f64,
+    /// Signal over noise of the outputs on the calibration samples in decibels; absent where there is no error at all.
+    pub snr_db: Option<f64>,
+    /// Whether it costs no more than the recipe allows.
+    pub met: bool,
 }
 
 /// One training, epoch by epoch.

@@ -1,6 +1,7 @@
 //! The one document that a person reads: a page of HTML without anything outside it.
 
 mod accuracy;
+mod attempts;
 mod calibration;
 mod confusion;
 mod exact;
@@ -44,6 +45,7 @@ pub fn html(found: &Found<'_>) -> String {
         Some(examples::furthest(found)),
         Some(confusion::section(found)),
         Some(calibration::section(found)),
+        attempts::section(found),
         layers::section(found),
         memory::section(found),
         Some(targets::flash(found)),
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
     use crate::data::{Part, generate};
     use crate::verify::accuracy::score;
-    use crate::verify::record::{Agreement, Bar, DataRecord, Exact, Network};
+    use crate::verify::record::{Agreement, Attempt, Bar, DataRecord, Exact, Network};
 
     fn record() -> Record {
         let scores = score(&[1.0, 0.0, 0.0, 1.0], &[0, 1], 2);
@@ -174,6 +176,14 @@ mod tests {
             compared: Vec::new(),
             agreement: Agreement { student_teacher: None, int8_student: 1.0 },
             layers: Vec::new(),
+            attempts: vec![Attempt {
+                name: "ranges by <mse> alone".into(),
+                n: 90,
+                drop: 0.0125,
+                agreement: 0.9,
+                snr_db: Some(20.0),
+                met: false,
+            }],
             trainings: Vec::new(),
             artifacts: Vec::new(),
             memory: Vec::new(),
@@ -191,7 +201,14 @@ mod tests {
     fn the_page_says_what_was_missed_and_what_was_not_run() {
         let test = Set::Images(generate(2, Part::Test, 1));
         let page = html(&Found { record: &record(), measured: &[], times: &[], test: &test });
-        for text in ["Bars of the recipe are missed", "GPU: this build has none", "&lt;b&gt;&amp;", "100.00 %"] {
+        for text in [
+            "Bars of the recipe are missed",
+            "GPU: this build has none",
+            "&lt;b&gt;&amp;",
+            "100.00 %",
+            "by &lt;mse&gt; alone",
+            "1.25 points",
+        ] {
             assert!(page.contains(text), "{text}");
         }
         assert!(!page.contains("<b>&"), "names are escaped");
@@ -207,9 +224,10 @@ mod tests {
     #[test]
     fn records_of_older_programs_are_read() {
         let mut value = serde_json::to_value(record()).unwrap();
-        for field in ["artifacts", "memory", "examples", "disagreements"] {
+        for field in ["attempts", "artifacts", "memory", "examples", "disagreements"] {
             value.as_object_mut().unwrap().remove(field);
         }
-        assert_eq!(serde_json::from_value::<Record>(value).unwrap(), record());
+        let old = Record { attempts: Vec::new(), ..record() };
+        assert_eq!(serde_json::from_value::<Record>(value).unwrap(), old);
     }
 }

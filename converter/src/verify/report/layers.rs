@@ -12,7 +12,8 @@ pub(super) fn section(found: &Found<'_>) -> Option<Section> {
     }
     let lead = "Signal over noise of each layer's integers against the float network, the errors of all layers before it \
                 included; below 10 dB a tenth of the signal is noise. A range is what the integers of a tensor can hold; inside \
-                of it, where it is known, what calibration saw."
+                of it, where it is known, what calibration saw. What a layer costs alone is the signal over noise of the outputs if \
+                nothing else is rounded: the least is the most sensitive."
         .to_owned();
     let body = format!(
         "<div class=\"pair\">{}{}</div>{}",
@@ -26,7 +27,7 @@ pub(super) fn section(found: &Found<'_>) -> Option<Section> {
     Some(Section { id: "layers", title: "Quantization, layer by layer", lead, body })
 }
 
-const HEADING: [&str; 8] = ["", "tensor", "op", "bits", "signal over noise", "", "range", "step"];
+const HEADING: [&str; 9] = ["", "tensor", "op", "bits", "signal over noise", "", "costs alone", "range", "step"];
 
 fn rows(layers: &[Layer]) -> Vec<Vec<String>> {
     let top = layers.iter().filter_map(|layer| layer.snr_db).fold(10.0, f64::max);
@@ -50,6 +51,7 @@ fn rows(layers: &[Layer]) -> Vec<Vec<String>> {
             layer.bits.to_string(),
             bar(if low { "wrong" } else { "int8" }, layer.snr_db.map_or(1.0, |snr| snr / top)),
             decibels(layer.snr_db),
+            layer.only_db.map_or_else(|| "-".to_owned(), |only| format!("{only:.1} dB")),
             range,
             step,
         ]
@@ -138,6 +140,7 @@ mod tests {
             snr_db: None,
             bits: 8,
             alone_db,
+            only_db: None,
             mapping: None,
         };
         let layers = [layer("plain", None), layer("early", Some(30.0)), layer("late", Some(12.0))];
