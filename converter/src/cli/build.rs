@@ -202,8 +202,15 @@ pub(super) fn summary(work: &Work, built: &Built) -> String {
         .iter()
         .map(|m| vec![m.table.clone(), m.layout.clone(), format!("{:.3} ms", m.median_ms)])
         .collect();
+    let mut missed: Vec<String> = Vec::new();
+    if !built.record.attempts.is_empty() && built.record.attempts.iter().all(|attempt| !attempt.met) {
+        missed.push("every way to quantize costs more than `accept.int8_drop` allows".to_owned());
+    }
+    let bars = built.record.bars.iter().filter(|bar| !bar.met);
+    missed.extend(bars.map(|bar| format!("`{}` is {} instead of {}", bar.name, bar.reached, bar.bound)));
+    let missed: String = missed.iter().map(|bar| format!("\n  taken as it is: {bar}")).collect();
     format!(
-        "\n{}\n{}\n{}\n  {} test {} give the same bytes in {} runs of tables and layouts (digest {})\n  report: {}",
+        "\n{}\n{}\n{}\n  {} test {} give the same bytes in {} runs of tables and layouts (digest {})\n  report: {}{missed}",
         table(&["network", "accuracy", "agrees"], &networks),
         table(&["target", "table", "model", "arena", "predicted", "file"], &files),
         table(&["here, on table", "layout", "latency"], &times),

@@ -89,7 +89,7 @@ fn the_second_way_is_taken_where_the_first_saw_too_little() {
 fn the_third_way_is_taken_where_errors_of_values_mislead() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    let recipe = recipe("samples = 64\npercentile = 98.0\ncalibrators = [\"percentile\", \"min-max\"]");
+    let recipe = recipe("samples = 64\npercentile = 95.0\ncalibrators = [\"percentile\", \"min-max\"]");
     let watch = Unwatched::default();
     let build = Build::new(&recipe, &store, &watch, 1);
     let quantized = build.quantize(&data(glaring), &student()).unwrap();
