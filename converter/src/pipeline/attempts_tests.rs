@@ -25,7 +25,7 @@ fn student() -> Student {
     let weight = graph.add_param("fc.weight", Tensor::new([2, 3], vec![0.0, 1.0, -1.0, 0.0, -1.0, 1.0]));
     let logits = graph.add("fc", Op::Linear, &[flat, weight]).unwrap();
     graph.outputs.push(logits);
-    let network = Teacher { graph, reader: Reader::Pixels(Normalize::student()) };
+    let network = Teacher { graph, reader: Reader::from(Normalize::student()) };
     Student { network, training: None, digest: Digest::of(b"handmade") }
 }
 
@@ -35,7 +35,7 @@ fn data(of: impl Fn(usize) -> [u8; 3]) -> Data {
     let pixels: Vec<[u8; 3]> = (0..IMAGES).map(of).collect();
     let labels = pixels.iter().map(|pixel| u32::from(pixel[2] > pixel[1])).collect();
     let train = Set::Images(Dataset { shape: [1, 1, 3], pixels: pixels.concat(), labels, classes });
-    let student = Reader::Pixels(Normalize::student());
+    let student = Reader::from(Normalize::student());
     let (teachers, incomplete) = (Vec::new(), Vec::new());
     Data { test: train.clone(), train, unlabelled: None, teachers, student, words: None, incomplete }
 }

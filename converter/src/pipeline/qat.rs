@@ -8,7 +8,7 @@ use crate::pack::pack;
 use crate::plan::{PlanTarget, plan};
 use crate::quantize::{Lessons, QuantGraph, QuantReport, Trial, learn_rounding};
 use crate::recipe::{Qat, Recipe, When};
-use crate::train::{self, Answers, Control, Examples, Images, TextExamples, TrainSettings};
+use crate::train::{self, Answers, Control, Examples, Freeze, Images, TextExamples, TrainSettings};
 use crate::verify::host;
 use crate::verify::record::{Attempt, Training};
 use crate::watch::Stage;
@@ -184,7 +184,7 @@ fn gentle(recipe: &Recipe) -> Option<Qat> {
     const EPOCHS: usize = 3;
     let train = recipe.student.as_ref()?.train.clone();
     let learning_rate = PART * train.learning_rate;
-    let (freeze, unfreeze) = (Vec::new(), 0.0);
+    let (freeze, unfreeze) = (Freeze::default(), 0.0);
     let train =
         TrainSettings { epochs: EPOCHS, learning_rate, warmup: 0.0, hold_out: 0, ema: 0.0, freeze, unfreeze, ..train };
     Some(Qat { when: When::Needed, train })
