@@ -152,8 +152,9 @@ fn on_gpu(
     };
     let GpuRun { device, n, batch, tensors, seconds } = run;
     let DeviceRecord { name, kind, driver, version, backend } = &device;
+    let what = if tensors == 1 { "the output".to_owned() } else { format!("{tensors} tensors") };
     let line = format!(
-        "GPU {name} ({kind}, {backend}, {driver} {version}): {tensors} tensors of each equal, {n} in {seconds:.1} s, {batch} at once"
+        "GPU {name} ({kind}, {backend}, {driver} {version}): {what} of each equal, {n} in {seconds:.1} s, {batch} at once"
     );
     ui.end(Stage::Verify, &format!("{n} {} on {name}", feed.kind()), false);
     let answer = json!({ "device": device, "batch": batch, "tensors": tensors, "gpu_seconds": seconds });
