@@ -60,6 +60,20 @@ fn quad_of(thread: Thread, place: Place, pixels: u32) -> Quad {
     return Quad(example, pixel, rest % quads, example < batch.examples && pixel < rows(place, example));
 }
 
+// What an invocation makes: a pixel of an example.
+struct Row {
+    example: u32,
+    pixel: u32,
+    exists: bool,
+}
+
+// The pixel of an invocation, if the value has so many.
+fn row_of(thread: Thread, place: Place, pixels: u32) -> Row {
+    let example = item(thread) / pixels;
+    let pixel = item(thread) % pixels;
+    return Row(example, pixel, example < batch.examples && pixel < rows(place, example));
+}
+
 // Four numbers of the pixel at `at`.
 fn load(place: Place, at: u32, quad: u32) -> vec4<i32> {
     if place.wide == 0u {
@@ -67,6 +81,13 @@ fn load(place: Place, at: u32, quad: u32) -> vec4<i32> {
     }
     let pair = vec2<i32>(bitcast<i32>(values[at + 2u * quad]), bitcast<i32>(values[at + 2u * quad + 1u]));
     return vec4<i32>((pair.x << 16u) >> 16u, pair.x >> 16u, (pair.y << 16u) >> 16u, pair.y >> 16u);
+}
+
+// Four numbers of a value that, if it is `single`, is one number for all channels.
+fn load_repeated(place: Place, q: Quad, single: u32) -> vec4<i32> {
+    let one = single == 1u;
+    let v = load(place, address(place, q.example, q.pixel), select(q.quad, 0u, one));
+    return select(v, v.xxxx, one);
 }
 
 // Puts four numbers, which the value can hold, into the pixel at `at`.

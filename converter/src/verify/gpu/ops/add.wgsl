@@ -20,10 +20,7 @@ fn main(thread: Thread) {
     if !q.exists {
         return;
     }
-    var a = load(op.a, address(op.a, q.example, q.pixel), select(q.quad, 0u, op.single == 1u));
-    if op.single == 1u {
-        a = a.xxxx;
-    }
+    let a = load_repeated(op.a, q, op.single);
     let b = load(op.b, address(op.b, q.example, q.pixel), q.quad);
     let sum = a * op.multiplier_a + b * op.multiplier_b + vec4<i32>(op.bias);
     let v = clamp(sum >> vec4<u32>(op.shift), vec4<i32>(op.lo), vec4<i32>(op.hi));

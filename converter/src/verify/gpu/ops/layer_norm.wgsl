@@ -35,14 +35,12 @@ fn normalized(d: i32, factor: i32, shift: u32) -> i32 {
 
 @compute @workgroup_size(64)
 fn main(thread: Thread) {
-    let index = item(thread);
-    let example = index / op.pixels;
-    let pixel = index % op.pixels;
-    if example >= batch.examples || pixel >= rows(op.y, example) {
+    let row = row_of(thread, op.y, op.pixels);
+    if !row.exists {
         return;
     }
-    let begin = address(op.x, example, pixel);
-    let to = address(op.y, example, pixel);
+    let begin = address(op.x, row.example, row.pixel);
+    let to = address(op.y, row.example, row.pixel);
     var sum = 0;
     var squares = vec2<u32>(0u);
     for (var c = 0u; c < op.channels; c++) {

@@ -19,10 +19,7 @@ fn main(thread: Thread) {
     if !q.exists {
         return;
     }
-    var a = load(op.a, address(op.a, q.example, q.pixel), select(q.quad, 0u, op.single == 1u));
-    if op.single == 1u {
-        a = a.xxxx;
-    }
+    let a = load_repeated(op.a, q, op.single);
     let b = load(op.b, address(op.b, q.example, q.pixel), q.quad);
     let acc = (a - vec4<i32>(op.zero_a)) * (b - vec4<i32>(op.zero_b));
     store(op.y, address(op.y, q.example, q.pixel), q.quad, requantize(op.range, acc, op.multiplier, op.shift));

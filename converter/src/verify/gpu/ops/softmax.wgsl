@@ -16,14 +16,12 @@ fn exponential(distance: u32) -> u32 {
 
 @compute @workgroup_size(64)
 fn main(thread: Thread) {
-    let index = item(thread);
-    let example = index / op.pixels;
-    let pixel = index % op.pixels;
-    if example >= batch.examples || pixel >= rows(op.y, example) {
+    let row = row_of(thread, op.y, op.pixels);
+    if !row.exists {
         return;
     }
-    let begin = address(op.x, example, pixel);
-    let to = address(op.y, example, pixel);
+    let begin = address(op.x, row.example, row.pixel);
+    let to = address(op.y, row.example, row.pixel);
     var most = -128;
     for (var c = 0u; c < op.len; c++) {
         most = max(most, channel(op.x, begin, c));
